@@ -1,0 +1,79 @@
+package dataset
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/litterloop/litterloop/shared/blob"
+	"github.com/litterloop/litterloop/shared/errs"
+)
+
+// BatchState says how far a batch has come.
+type BatchState string
+
+// The states of a batch.
+const (
+	Waiting   BatchState = "waiting"   // for its labels, or for photos that they name
+	Converted BatchState = "converted" // a version holds it; Findings tell what was left out
+	Rejected  BatchState = "rejected"  // no version holds it; Findings tell why
+)
+
+// Finding is one kind of thing that was found in a batch or version.
+type Finding struct {
+	Code     errs.Code `json:"code"`
+	Message  string    `json:"message"` // what it means and what to do
+	Count    int       `json:"count"`
+	Examples []string  `json:"examples,omitempty"` // a bounded number of them
+}
+
+// BatchStatus is the document batches/BATCH/status.json.
+type BatchStatus struct {
+	Schema    int        `json:"schema"`
+	Batch     string     `json:"batch"`
+	State     BatchState `json:"state"`
+	LabelsMD5 string     `json:"labels_md5,omitempty"` // empty: the labels have not arrived
+	Photos    int        `json:"photos"`               // named by the labels
+	Missing   int        `json:"missing"`              // of them, not yet arrived
+	Examples  []string   `json:"missing_examples,omitempty"`
+	Record    string     `json:"record,omitempty"` // hash of the batch record that was accepted
+	Newest    int64      `json:"newest,omitempty"` // largest generation it was made from
+	Version   string     `json:"version,omitempty"`
+	Counts    Counts     `json:"counts"` // accepted
+	Findings  []Finding  `json:"findings,omitempty"`
+	Updated   time.Time  `json:"updated"`
+}
+
+// WaitsFor says what a waiting batch lacks, for people.
+func (s BatchStatus) WaitsFor() string {
+	switch {
+	case s.State != Waiting:
+		return ""
+	case s.LabelsMD5 == "":
+		return "labels: " + s.Batch + "/" + LabelsFile
+	default:
+		return "photos: " + strings.Join(s.Examples, ", ")
+	}
+}
+
+// LabelsFile is a batch's COCO labels, under BATCH/ in the incoming bucket.
+const LabelsFile = "annotations.json"
+
+// Batches returns the status of every batch, in name order.
+func Batches(ctx context.Context, b blob.Bucket) ([]BatchStatus, error) {
+	var all []BatchStatus
+	for a, err := range b.List(ctx, batchesPrefix) {
+		if err != nil {
+			return nil, err
+		}
+		if !strings.HasSuffix(a.Name, "/"+statusFile) {
+			continue
+		}
+		var s BatchStatus
+		if _, err := blob.ReadJSON(ctx, b, a.Name, &s); err != nil {
+			return nil, err
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
