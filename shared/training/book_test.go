@@ -90,36 +90,6 @@ func TestBook_staysBounded(t *testing.T) {
 	}
 }
 
-func TestBook_launch(t *testing.T) {
-	b := training.NewBook(blobmem.New("models"), clock())
-	x := request(t, "d1", "")
-	begin(t, b, x)
-	n, ok, err := b.Claim(t.Context(), x.Run, 0)
-	if n != 1 || !ok || err != nil {
-		t.Fatalf("Claim = %d, %v, %v", n, ok, err)
-	}
-	if _, ok, _ := b.Claim(t.Context(), x.Run, 0); ok {
-		t.Error("the same launch was claimed twice")
-	}
-	if n, ok, _ := b.Claim(t.Context(), x.Run, 1); n != 2 || !ok {
-		t.Errorf("second claim = %d, %v", n, ok)
-	}
-	if _, err := b.Adopt(t.Context(), x.Run, 1); !superseded(err) {
-		t.Errorf("the job of the first launch goes on: %v", err)
-	}
-	for range 2 { // the platform starts the same job again after a crash
-		if got, err := b.Adopt(t.Context(), x.Run, 2); err != nil || got.Launch.Adopted.IsZero() {
-			t.Errorf("Adopt = %+v, %v", got, err)
-		}
-	}
-	if err := b.Finish(t.Context(), x.Run, training.Registered, 1, ""); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := b.Adopt(t.Context(), x.Run, 2); !superseded(err) {
-		t.Errorf("a job works on a training that ended: %v", err)
-	}
-}
-
 func superseded(err error) bool {
 	code, ok := errs.Reason(err)
 	return ok && code == training.CodeSuperseded

@@ -9,49 +9,78 @@ import (
 	"github.com/litterloop/litterloop/shared/errs"
 )
 
+// Task is what a training's job does.
+type Task string
+
+// Tasks. Evaluating measures a finished model again, because the serving model
+// or the newest data set version changed since.
+const (
+	Train    Task = "train"
+	Evaluate Task = "evaluate"
+)
+
+// Launch guards the start of a job, which the platform can't make idempotent: a
+// launch is claimed before its job is started, and the job works only while its
+// launch is the newest.
+type Launch struct {
+	Number    int       `json:"number"` // 1, 2, …; 0 before the first
+	Task      Task      `json:"task,omitempty"`
+	Execution string    `json:"execution,omitempty"` // of the job, once it is known
+	Claimed   time.Time `json:"claimed,omitzero"`    // when a function set out to start it; zero when that failed
+	Adopted   time.Time `json:"adopted,omitzero"`    // when its job began to work
+	Failures  int       `json:"failures,omitempty"`  // executions before this one that died
+}
+
 // CodeSuperseded is the reason of a job that another launch has replaced.
 const CodeSuperseded errs.Code = "launch-superseded"
 
-// Claim sets out to start the job of a run in flight that has had seen launches
-// so far, and returns the launch's number. Of all who claim at once one wins;
-// for the others claimed is false. The job started by an earlier claim, if one
-// was, gives up when it comes to Adopt.
-func (b *Book) Claim(ctx context.Context, run string, seen int) (number int, claimed bool, err error) {
+// claim makes next the newest launch of a run in flight, if seen still is. Of
+// all who claim at once one wins; for the others ok is false. A job started for
+// an earlier launch gives up when it comes to Adopt.
+func (b *Book) claim(ctx context.Context, run string, seen, next Launch) (_ Launch, ok bool, err error) {
+	next.Number, next.Claimed = seen.Number+1, b.now().UTC()
 	err = b.update(ctx, func(d *book) error {
-		claimed = d.InFlight != nil && d.InFlight.Run == run && d.InFlight.Launch.Number == seen
-		if !claimed {
+		ok = d.InFlight != nil && d.InFlight.Run == run && d.InFlight.Launch.equal(seen)
+		if !ok {
 			return blob.ErrUnchanged
 		}
-		number = seen + 1
-		d.InFlight.Launch = Launch{Number: number, Claimed: b.now().UTC()}
-		d.InFlight.Execution = ""
+		d.InFlight.Launch, d.InFlight.Execution = next, ""
 		return nil
 	})
 	if err != nil {
-		return 0, false, fmt.Errorf("claim launch %d of training %s: %w", seen+1, run, err)
+		return Launch{}, false, fmt.Errorf("claim launch %d of training %s: %w", next.Number, run, err)
 	}
-	return number, claimed, nil
+	return next, ok, nil
 }
 
-// Launched records the execution that a claimed launch has started.
-func (b *Book) Launched(ctx context.Context, run string, number int, execution string) error {
+func (l Launch) equal(o Launch) bool {
+	return l.Number == o.Number && l.Execution == o.Execution && l.Claimed.Equal(o.Claimed) && l.Adopted.Equal(o.Adopted)
+}
+
+// launched records the execution that a claimed launch has started, or, when it
+// is empty, that none was started as far as is known.
+func (b *Book) launched(ctx context.Context, run string, number int, execution string) error {
 	err := b.update(ctx, func(d *book) error {
-		if d.InFlight == nil || d.InFlight.Run != run || d.InFlight.Launch.Number != number || d.InFlight.Execution == execution {
+		f := d.InFlight
+		if f == nil || f.Run != run || f.Launch.Number != number {
 			return blob.ErrUnchanged
 		}
-		d.InFlight.Execution = execution
+		if execution == "" {
+			f.Launch.Claimed = time.Time{}
+		}
+		f.Launch.Execution, f.Execution = execution, execution
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("record execution %s of training %s: %w", execution, run, err)
+		return fmt.Errorf("record execution %q of training %s: %w", execution, run, err)
 	}
 	return nil
 }
 
-// Adopt is called by a job before it works and returns its training. It is a
-// permanent error with CodeSuperseded when the run is not in flight any more or
+// Adopt is called by a job before it works and returns its training; execution
+// is what the platform calls the job, or empty. It is a permanent error with CodeSuperseded when the run is not in flight any more or
 // a newer launch was claimed: then another job does the work, or it is done.
-func (b *Book) Adopt(ctx context.Context, run string, number int) (Training, error) {
+func (b *Book) Adopt(ctx context.Context, run string, number int, execution string) (Training, error) {
 	var t Training
 	err := b.update(ctx, func(d *book) error {
 		f := d.InFlight
@@ -61,19 +90,16 @@ func (b *Book) Adopt(ctx context.Context, run string, number int) (Training, err
 		if f.Launch.Number != number {
 			return errs.Permanentf(CodeSuperseded, "training %s was launched again: this is launch %d, the newest is %d", run, number, f.Launch.Number)
 		}
-		t = *f
 		if !f.Launch.Adopted.IsZero() {
+			t = *f
 			return blob.ErrUnchanged
 		}
 		f.Launch.Adopted = b.now().UTC()
+		if f.Launch.Execution == "" { // its launcher died before it noted it
+			f.Launch.Execution, f.Execution = execution, execution
+		}
 		t = *f
 		return nil
 	})
 	return t, err
-}
-
-// Unconfirmed tells whether the newest launch was claimed longer than grace ago
-// with neither an execution recorded nor a job at work: whoever claimed it died.
-func (t Training) Unconfirmed(now time.Time, grace time.Duration) bool {
-	return t.Execution == "" && t.Launch.Adopted.IsZero() && now.Sub(t.Launch.Claimed) > grace
 }

@@ -42,15 +42,6 @@ type Training struct {
 	Launch    Launch          `json:"launch"`
 }
 
-// Launch guards the start of a job, which the platform can't make idempotent: a
-// launch is claimed before the job is started with its number, and the job
-// works only while that number is the newest.
-type Launch struct {
-	Number  int       `json:"number"`           // 0 before the first
-	Claimed time.Time `json:"claimed,omitzero"` // when a function set out to start it
-	Adopted time.Time `json:"adopted,omitzero"` // when its job began to work
-}
-
 // CodeBadRequest is the reason of a train event that can't be carried out.
 const CodeBadRequest errs.Code = "train-request"
 
