@@ -1,0 +1,254 @@
+package coco
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+
+	"github.com/litterloop/litterloop/shared/errs"
+)
+
+// Read reads labels to the end of r. Bad input is a permanent error:
+// "labels-not-json" with the line, "labels-not-coco" when the JSON is something
+// else, "labels-too-large" beyond the limits. An error of r itself is not.
+func Read(r io.Reader, limits Limits) (*File, error) {
+	d := decoder{scanner: newScanner(r, limits.Bytes), limits: limits, named: map[string]ID{}}
+	var seenImages, seenAnnotations bool
+	if c := d.peek(); c != '{' && c != '[' && d.err == nil {
+		d.fail("%s where an object is needed", describe(c))
+	} else if c == '[' {
+		return nil, errs.Permanentf("labels-not-coco", "labels are a JSON array: COCO labels are an object with \"images\", \"annotations\" and \"categories\"")
+	}
+	d.object(func(key string) {
+		if d.peek() != '[' {
+			d.skip()
+			return
+		}
+		switch key {
+		case "images":
+			seenImages = true
+			d.array(d.image)
+		case "annotations":
+			seenAnnotations = true
+			d.array(d.annotation)
+		case "categories":
+			d.array(d.category)
+		default:
+			d.skip()
+		}
+	})
+	if d.err == nil && d.peek() != 0 {
+		d.fail("more follows the end of the object")
+	}
+	if d.err != nil {
+		return nil, d.err
+	}
+	if !seenImages || !seenAnnotations {
+		return nil, errs.Permanentf("labels-not-coco", "labels are JSON, but no COCO labels: the object needs the lists \"images\" and \"annotations\"")
+	}
+	return &d.file, nil
+}
+
+type decoder struct {
+	*scanner
+	limits Limits
+	file   File
+	named  map[string]ID // ids written as text
+}
+
+func (d *decoder) image() {
+	if d.peek() != '{' {
+		d.skip()
+		return
+	}
+	im := Image{ID: NoID}
+	d.object(func(key string) {
+		switch key {
+		case "id":
+			im.ID = d.id()
+		case "file_name":
+			im.FileName = d.name()
+		case "width":
+			im.Width = d.size()
+		case "height":
+			im.Height = d.size()
+		default:
+			d.skip()
+		}
+	})
+	d.file.Images = append(d.file.Images, im)
+	if d.limits.Images > 0 && len(d.file.Images) > d.limits.Images {
+		d.tooMany("images", d.limits.Images)
+	}
+}
+
+func (d *decoder) annotation() {
+	if d.peek() != '{' {
+		d.skip()
+		return
+	}
+	a := Annotation{ID: NoID, Image: NoID, Category: NoID}
+	var outline bool
+	d.object(func(key string) {
+		switch key {
+		case "id":
+			a.ID = d.id()
+		case "image_id":
+			a.Image = d.id()
+		case "category_id":
+			a.Category = d.id()
+		case "bbox":
+			a.Box, a.HasBox = d.box()
+		case "iscrowd":
+			switch d.peek() {
+			case 't', 'f':
+				a.Crowd = string(d.word()) == "true"
+			default:
+				f, _ := d.float()
+				a.Crowd = f != 0
+			}
+		case "segmentation":
+			if a.HasBox || d.peek() != '[' {
+				d.skip()
+				return
+			}
+			// The box may follow, or be missing: keep the polygons until known.
+			outline, d.keep, d.kept = true, d.keep[:0], true
+			d.skip()
+			d.kept = false
+		default:
+			d.skip()
+		}
+	})
+	if !a.HasBox && outline {
+		a.Box, a.HasBox = extent(d.keep)
+	}
+	d.file.Annotations = append(d.file.Annotations, a)
+	if d.limits.Annotations > 0 && len(d.file.Annotations) > d.limits.Annotations {
+		d.tooMany("annotations", d.limits.Annotations)
+	}
+}
+
+func (d *decoder) category() {
+	if d.peek() != '{' {
+		d.skip()
+		return
+	}
+	c := Category{ID: NoID}
+	d.object(func(key string) {
+		switch key {
+		case "id":
+			c.ID = d.id()
+		case "name":
+			c.Name = d.name()
+		default:
+			d.skip()
+		}
+	})
+	d.file.Categories = append(d.file.Categories, c)
+}
+
+func (d *decoder) tooMany(what string, limit int) {
+	if d.err == nil {
+		d.err = errs.Permanentf("labels-too-large", "labels hold more than %d %s: drop them as several batches", limit, what)
+	}
+}
+
+// name reads a string; any other value is passed over and is no name.
+func (d *decoder) name() string {
+	if d.peek() != '"' {
+		d.skip()
+		return ""
+	}
+	return string(d.str())
+}
+
+// size reads a width or height; 0 for whatever is none.
+func (d *decoder) size() int {
+	if d.peek() == '"' {
+		n, _ := strconv.Atoi(string(d.str()))
+		return max(n, 0)
+	}
+	f, ok := d.float()
+	if !ok || !(f >= 1 && f < 1<<31) {
+		return 0
+	}
+	return int(f)
+}
+
+func (d *decoder) id() ID {
+	if d.peek() == '"' {
+		text := d.str()
+		if n, err := strconv.ParseInt(string(text), 10, 62); err == nil {
+			return ID(n)
+		}
+		id, ok := d.named[string(text)]
+		if !ok {
+			id = NoID + 1 + ID(len(d.named))
+			d.named[string(text)] = id
+		}
+		return id
+	}
+	f, ok := d.float()
+	if !ok || f != math.Trunc(f) || math.Abs(f) >= 1<<53 {
+		return NoID
+	}
+	return ID(f)
+}
+
+// box reads an array of four numbers; ok is false for anything else.
+func (d *decoder) box() (box [4]float64, ok bool) {
+	if d.peek() != '[' {
+		d.skip()
+		return box, false
+	}
+	n := 0
+	ok = true
+	d.array(func() {
+		f, isNumber := d.float()
+		ok = ok && isNumber
+		if n < 4 {
+			box[n] = f
+		}
+		n++
+	})
+	return box, ok && n == 4
+}
+
+// extent is the box around the polygons of a "segmentation", [[x, y, x, y …] …].
+func extent(polygons []byte) (box [4]float64, ok bool) {
+	low := [2]float64{math.Inf(1), math.Inf(1)}
+	high := [2]float64{math.Inf(-1), math.Inf(-1)}
+	points, axis, start := 0, 0, -1
+	for i, c := range polygons {
+		if wordByte[c] {
+			if start < 0 {
+				start = i
+			}
+			continue
+		}
+		if start >= 0 {
+			f, err := strconv.ParseFloat(string(polygons[start:i]), 64)
+			if err != nil && !errors.Is(err, strconv.ErrRange) {
+				return box, false
+			}
+			low[axis], high[axis] = min(low[axis], f), max(high[axis], f)
+			axis, start = 1-axis, -1
+			points++
+		}
+		if c == '[' {
+			axis = 0
+		}
+	}
+	return [4]float64{low[0], low[1], high[0] - low[0], high[1] - low[1]}, points >= 6
+}
+
+// String is the id as a person would look for it.
+func (id ID) String() string {
+	if id == NoID {
+		return "(none)"
+	}
+	return fmt.Sprint(int64(id))
+}
