@@ -70,10 +70,7 @@ func webpOrientation(p []byte) int {
 			break
 		}
 		if body := p[i+8 : i+8+n]; string(p[i:i+4]) == "EXIF" {
-			if len(body) > 6 && string(body[:6]) == "Exif\x00\x00" { // some writers keep JPEG's prefix
-				body = body[6:]
-			}
-			return tiffOrientation(body)
+			return tiffOrientation(body) // a block with JPEG's "Exif" prefix is invalid here, and 1 as in OpenCV
 		}
 		i += 8 + n + n&1
 	}

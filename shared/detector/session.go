@@ -1,0 +1,136 @@
+package detector
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+
+	"github.com/litterloop/litterloop/shared/errs"
+	"github.com/litterloop/litterloop/shared/imaging"
+	ort "github.com/yalue/onnxruntime_go"
+)
+
+// session is the model loaded for a number of threads.
+type session struct{ s *ort.DynamicAdvancedSession }
+
+func newSession(model []byte, spec Spec, threads int, provider string) (*session, error) {
+	o, err := ort.NewSessionOptions()
+	if err != nil {
+		return nil, err
+	}
+	defer o.Destroy()
+	for _, set := range []func() error{
+		func() error { return o.SetIntraOpNumThreads(threads) },
+		func() error { return o.SetInterOpNumThreads(1) },
+		// Threads that spin while they wait are 10 % faster alone and several
+		// times slower beside anything else that wants the processor.
+		func() error { return o.AddSessionConfigEntry("session.intra_op.allow_spinning", "0") },
+		func() error { return o.AddSessionConfigEntry("session.inter_op.allow_spinning", "0") },
+		func() error { return provide(o, provider) },
+	} {
+		if err := set(); err != nil {
+			return nil, fmt.Errorf("set up ONNX Runtime: %w", err)
+		}
+	}
+	s, err := ort.NewDynamicAdvancedSessionWithONNXData(model, []string{spec.input}, []string{spec.output}, o)
+	if err != nil {
+		return nil, errs.Permanentf(ModelUnreadable, "ONNX Runtime refuses the model: %w", err)
+	}
+	return &session{s}, nil
+}
+
+func provide(o *ort.SessionOptions, provider string) error {
+	switch provider {
+	case "", "cpu":
+		return nil
+	case "cuda":
+		c, err := ort.NewCUDAProviderOptions()
+		if err != nil {
+			return fmt.Errorf("this ONNX Runtime has no CUDA provider (set EXECUTION_PROVIDER=cpu, or install the GPU build): %w", err)
+		}
+		defer c.Destroy()
+		if err := o.AppendExecutionProviderCUDA(c); err != nil {
+			return fmt.Errorf("the CUDA provider does not start (set EXECUTION_PROVIDER=cpu, or mend the driver): %w", err)
+		}
+		return nil
+	}
+	return errs.Permanentf("provider-unknown", "execution provider %q is neither cpu nor cuda", provider)
+}
+
+func (s *session) close() error { return s.s.Destroy() }
+
+// worker is the memory of one photo in work, used again for the next.
+type worker struct {
+	image   imaging.Image
+	input   []float32 // planes; pinned, since tensors point into it from C
+	half    []byte    // input as float16, where the model wants that
+	pin     runtime.Pinner
+	options *ort.RunOptions
+	nms     suppressor
+	wide    []float32 // a float16 output
+}
+
+func newWorker(spec Spec) (*worker, error) {
+	o, err := ort.NewRunOptions()
+	if err != nil {
+		return nil, err
+	}
+	w := &worker{options: o, input: make([]float32, 3*spec.Width*spec.Height)}
+	w.pin.Pin(&w.input[0])
+	if spec.Half {
+		w.half = make([]byte, 2*len(w.input))
+		w.pin.Pin(&w.half[0])
+	}
+	return w, nil
+}
+
+func (w *worker) close() {
+	w.options.Destroy()
+	w.pin.Unpin()
+}
+
+// run feeds the worker's input of width x height and hands the output to use,
+// which must not keep it. When ctx ends, the run stops.
+func (s *session) run(ctx context.Context, w *worker, width, height int, use func(out []float32, shape []int64) error) error {
+	in, err := w.tensor(width, height)
+	if err != nil {
+		return err
+	}
+	defer in.Destroy()
+	stopped := make(chan struct{})
+	unwatch := context.AfterFunc(ctx, func() {
+		w.options.Terminate()
+		close(stopped)
+	})
+	outputs := []ort.Value{nil}
+	err = s.s.RunWithOptions([]ort.Value{in}, outputs, w.options)
+	if !unwatch() {
+		<-stopped // so that it cannot stop the worker's next run
+		w.options.UnsetTerminate()
+	}
+	if err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return fmt.Errorf("run the model: %w", err)
+	}
+	defer outputs[0].Destroy()
+	switch out := outputs[0].(type) {
+	case *ort.Tensor[float32]:
+		return use(out.GetData(), out.GetShape())
+	case *ort.CustomDataTensor:
+		w.wide = widen(w.wide, out.GetData())
+		return use(w.wide, out.GetShape())
+	}
+	return errs.Permanentf(ModelUnsupported, "the model's output is a %T, not a tensor of floats", outputs[0])
+}
+
+func (w *worker) tensor(width, height int) (ort.Value, error) {
+	shape := ort.NewShape(1, 3, int64(height), int64(width))
+	n := 3 * width * height
+	if w.half == nil {
+		return ort.NewTensor(shape, w.input[:n])
+	}
+	narrow(w.half, w.input[:n])
+	return ort.NewCustomDataTensor(shape, w.half[:2*n], ort.TensorElementDataTypeFloat16)
+}
