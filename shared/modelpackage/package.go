@@ -76,4 +76,6 @@ type Card struct {
 	Licence     string         `json:"licence"`
 	SHA256      string         `json:"sha256"`  // of ModelFile
 	Metrics     Metrics        `json:"metrics"` // on the validation split of Dataset
+	// Files are the SHA-256 of every file of the package but the card, by name.
+	Files map[string]string `json:"files"`
 }
