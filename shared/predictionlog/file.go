@@ -22,8 +22,11 @@ const Prefix = "log/"
 const Damaged errs.Code = "prediction-log-damaged"
 
 // WriteFile writes rows as one Parquet file, readable by any Parquet reader.
-func WriteFile(w io.Writer, rows []Row) error {
-	p := parquet.NewGenericWriter[Row](w, parquet.Compression(&zstd.Codec{}), parquet.CreatedBy("litterloop", "1", ""))
+func WriteFile(w io.Writer, rows []Row) error { return writeFile(w, rows) }
+
+func writeFile(w io.Writer, rows []Row, o ...parquet.WriterOption) error {
+	o = append(o, parquet.Compression(&zstd.Codec{}), parquet.CreatedBy("litterloop", "1", ""))
+	p := parquet.NewGenericWriter[Row](w, o...)
 	if _, err := p.Write(rows); err != nil {
 		return fmt.Errorf("write prediction log: %w", err)
 	}

@@ -1,0 +1,164 @@
+package predictionlog
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/litterloop/litterloop/shared/blob"
+	"github.com/litterloop/litterloop/shared/errs"
+)
+
+// Store is where files go: a blob.Bucket, or a Directory.
+type Store interface {
+	Write(ctx context.Context, name string, r io.Reader, o blob.WriteOptions) (blob.Attrs, error)
+}
+
+// Directory is a Store on a local disk.
+type Directory string
+
+// Write stores an object as a file of that name below the directory.
+func (d Directory) Write(_ context.Context, name string, r io.Reader, _ blob.WriteOptions) (blob.Attrs, error) {
+	path := filepath.Join(string(d), filepath.FromSlash(name))
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return blob.Attrs{}, fmt.Errorf("%w: %w", errs.Unavailable, err)
+	}
+	p, err := io.ReadAll(r)
+	if err == nil {
+		err = writeAtomically(path, p)
+	}
+	if err != nil {
+		return blob.Attrs{}, fmt.Errorf("%w: %w", errs.Unavailable, err)
+	}
+	return blob.Attrs{Name: name, Size: int64(len(p))}, nil
+}
+
+// writeAtomically never leaves half a file under path.
+func writeAtomically(path string, p []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(p)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+	}
+	return err
+}
+
+// item is a file on its way to the store.
+type item struct {
+	name        string
+	contentType string
+	rows        int
+	size        int64
+	data        []byte // nil when it lies on disk
+	path        string
+}
+
+// outbox holds what the store has not taken yet: on disk where there is a
+// directory, else in memory. It is used by one goroutine.
+type outbox struct {
+	dir   string
+	limit int64
+	bytes int64
+	items []item
+}
+
+// errFull means that the outbox holds its limit already.
+var errFull = errors.New("the outbox is full")
+
+// recover takes up what an earlier process left in the directory.
+func (o *outbox) recover() error {
+	if o.dir == "" {
+		return nil
+	}
+	if err := os.MkdirAll(o.dir, 0o755); err != nil {
+		return fmt.Errorf("prediction log: make the spool: %w", err)
+	}
+	entries, err := os.ReadDir(o.dir)
+	if err != nil {
+		return fmt.Errorf("prediction log: read the spool: %w", err)
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil || strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		name, err := url.PathUnescape(e.Name())
+		if err != nil {
+			continue
+		}
+		o.items = append(o.items, item{name: name, size: info.Size(), path: filepath.Join(o.dir, e.Name())})
+		o.bytes += info.Size()
+	}
+	return nil
+}
+
+// add keeps an item; errFull when there is no room.
+func (o *outbox) add(it item) error {
+	if o.bytes+it.size > o.limit {
+		return errFull
+	}
+	o.items = append(o.items, it)
+	o.bytes += it.size
+	return nil
+}
+
+// park moves to disk what the store refused, so that it outlives the process
+// and leaves memory.
+func (o *outbox) park() error {
+	if o.dir == "" {
+		return nil
+	}
+	for i := range o.items {
+		it := &o.items[i]
+		if it.path != "" {
+			continue
+		}
+		path := filepath.Join(o.dir, url.PathEscape(it.name))
+		if err := writeAtomically(path, it.data); err != nil {
+			return fmt.Errorf("prediction log: spool %s: %w", it.name, err)
+		}
+		it.path, it.data = path, nil
+	}
+	return nil
+}
+
+// deliver hands items to the store, oldest first, until one fails. Names are
+// unique to a process, so a conflict means that an earlier try arrived after
+// all.
+func (o *outbox) deliver(ctx context.Context, s Store, delivered func(item)) error {
+	for len(o.items) > 0 {
+		it := o.items[0]
+		data := it.data
+		if it.path != "" {
+			var err error
+			if data, err = os.ReadFile(it.path); err != nil {
+				return fmt.Errorf("prediction log: read the spool: %w", err)
+			}
+		}
+		_, err := s.Write(ctx, it.name, bytes.NewReader(data), blob.WriteOptions{IfGeneration: blob.Absent, ContentType: it.contentType})
+		if err != nil && !errors.Is(err, errs.Conflict) {
+			return fmt.Errorf("prediction log: write %s: %w", it.name, err)
+		}
+		if it.path != "" {
+			if err := os.Remove(it.path); err != nil {
+				return fmt.Errorf("prediction log: clear the spool: %w", err)
+			}
+		}
+		o.items = o.items[1:]
+		o.bytes -= it.size
+		delivered(it)
+	}
+	return nil
+}
