@@ -1,0 +1,90 @@
+package drift_test
+
+import (
+	"bytes"
+	"context"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/litterloop/litterloop/shared/blob"
+	"github.com/litterloop/litterloop/shared/blob/blobmem"
+	"github.com/litterloop/litterloop/shared/drift"
+	"github.com/litterloop/litterloop/shared/errs"
+	"github.com/litterloop/litterloop/shared/modelpackage"
+	"github.com/litterloop/litterloop/shared/predictionlog"
+	"github.com/litterloop/litterloop/shared/registry"
+)
+
+var noon = time.Date(2026, 11, 2, 12, 0, 0, 0, time.UTC)
+
+// serves is a registry with one version under the serving alias.
+type serves registry.Version
+
+func (s serves) ByAlias(_ context.Context, model, alias string) (registry.Version, error) {
+	if model != s.Model || alias != drift.ServingAlias {
+		return registry.Version{}, errs.NotFound
+	}
+	return registry.Version(s), nil
+}
+
+func parquetIn(t *testing.T, b blob.Bucket, name string, rows []predictionlog.Row) {
+	t.Helper()
+	var p bytes.Buffer
+	if err := predictionlog.WriteFile(&p, rows); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Write(t.Context(), name, &p, blob.WriteOptions{IfGeneration: blob.Any}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// newChecker returns a checker over a model whose reference is 40 harmless
+// photos, and its predictions bucket.
+func newChecker(t *testing.T) (*drift.Checker, blob.Bucket) {
+	t.Helper()
+	models, predictions := blobmem.New("models"), blobmem.New("predictions")
+	rng := rand.New(rand.NewPCG(1, 1))
+	parquetIn(t, models, "runs/r1/package/"+modelpackage.ReferenceFile, drift.Harmless.Rows(rng, 40, noon.AddDate(0, 0, -1), time.Hour))
+	v := serves{Model: "litter", Version: 1, Package: "runs/r1/package/", Created: noon.AddDate(0, 0, -1)}
+	return drift.NewChecker(drift.DefaultPolicy(), "litter", v, models, predictions, func() time.Time { return noon }), predictions
+}
+
+func TestCheck(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		scene   drift.Traffic
+		photos  int
+		outcome drift.Outcome
+	}{
+		{"harmless photos", drift.Harmless, 60, drift.Stable},
+		{"darker, blurred, other litter", drift.Severe, 60, drift.Drifted},
+		{"too few photos", drift.Severe, 29, drift.Insufficient},
+		{"no photo at all", drift.Severe, 0, drift.Insufficient},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			checker, predictions := newChecker(t)
+			rng := rand.New(rand.NewPCG(2, 2))
+			if c.photos > 0 {
+				from := noon.Add(-30 * time.Minute)
+				parquetIn(t, predictions, predictionlog.Dir(from)+"a-1.parquet", c.scene.Rows(rng, c.photos, from, 20*time.Minute))
+			}
+			r, s, err := checker.Check(t.Context(), noon)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Verdict.Outcome != c.outcome || r.Window.Photos != c.photos {
+				t.Errorf("outcome %s of %d photos (%s), want %s of %d", r.Verdict.Outcome, r.Window.Photos, r.Verdict.Reason, c.outcome, c.photos)
+			}
+			latest, err := drift.NewStore(predictions).Latest(t.Context())
+			if err != nil || latest.ID != r.ID || latest.ID != s.ID {
+				t.Errorf("newest report is %q (%v), want %q", latest.ID, err, r.ID)
+			}
+			page, _, err := blob.ReadAll(t.Context(), predictions, strings.TrimPrefix(s.HTML, "gs://predictions/"))
+			if err != nil || !bytes.Contains(page, []byte("<!doctype html>")) {
+				t.Errorf("page %s: %v", s.HTML, err)
+			}
+		})
+	}
+}

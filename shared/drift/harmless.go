@@ -1,0 +1,84 @@
+package drift
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/litterloop/litterloop/shared/predictionlog"
+)
+
+// resampled draws harmless windows from a model's reference, photos [0, n) of t:
+// each time a reference of its own size and a window of size photos, both with
+// replacement. Drawing both, not the window alone, carries the error of a small
+// reference into the spread: against a reference of 40 photos, windows of 100
+// would otherwise seem half as variable as they are.
+func resampled(t *table, n, size, draws int, seed uint64) [][]float64 {
+	rng := rand.New(rand.NewPCG(seed, uint64(n)<<32|uint64(size)))
+	a, b := make([]float64, t.photos), make([]float64, t.photos)
+	out := make([][]float64, draws)
+	for i := range out {
+		clear(a)
+		clear(b)
+		for range n {
+			a[rng.IntN(n)]++
+		}
+		for range size {
+			b[rng.IntN(n)]++
+		}
+		out[i] = make([]float64, t.size())
+		t.distances(out[i], a, b)
+	}
+	return out
+}
+
+// span is a past window: photos [from, to) of the reference, by time.
+type span struct{ from, to int }
+
+// cut divides a history, sorted by time, into consecutive windows that last
+// duration and hold size photos, whichever takes longer. What is left at the
+// end is no window.
+func cut(history []predictionlog.Row, duration time.Duration, size int) []span {
+	var spans []span
+	start := 0
+	for i := range history {
+		if i-start < size || history[i].TimeMicros-history[start].TimeMicros < duration.Microseconds() {
+			continue
+		}
+		spans = append(spans, span{start, i})
+		start = i
+	}
+	return spans
+}
+
+// past compares each past window with the rest of the history, photos [0, n) of
+// t, as the current window is compared: at its size (photos drawn without
+// replacement), and with nothing nearer than the lag. Where so much would be
+// left out that less than half of the history stays, the lag is given up.
+func past(t *table, history []predictionlog.Row, spans []span, size int, lag time.Duration, seed uint64) [][]float64 {
+	rng := rand.New(rand.NewPCG(seed, uint64(len(history))<<32|uint64(size)))
+	a, b := make([]float64, t.photos), make([]float64, t.photos)
+	out := make([][]float64, len(spans))
+	for i, s := range spans {
+		clear(a)
+		clear(b)
+		from, to := history[s.from].TimeMicros-lag.Microseconds(), history[s.to-1].TimeMicros+lag.Microseconds()
+		rest := 0
+		for j, r := range history {
+			if r.TimeMicros < from || r.TimeMicros > to {
+				a[j] = 1
+				rest++
+			}
+		}
+		if rest < len(history)/2 {
+			for j := range history {
+				a[j] = indicator(j < s.from || j >= s.to)
+			}
+		}
+		for _, j := range rng.Perm(s.to - s.from)[:size] {
+			b[s.from+j] = 1
+		}
+		out[i] = make([]float64, t.size())
+		t.distances(out[i], a, b)
+	}
+	return out
+}

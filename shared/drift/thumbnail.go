@@ -1,0 +1,5 @@
+package drift
+
+import "context"
+
+func (c *Checker) thumbnail(ctx context.Context) func(string) []byte { return nil }
