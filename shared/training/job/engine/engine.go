@@ -1,0 +1,131 @@
+// Package engine puts the embedded trainer and the real detector behind the
+// training job's ports. It links C (ONNX Runtime's binding).
+package engine
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+
+	"github.com/litterloop/litterloop/shared/detector"
+	"github.com/litterloop/litterloop/shared/errs"
+	"github.com/litterloop/litterloop/shared/modelpackage"
+	"github.com/litterloop/litterloop/shared/training/embedded"
+	"github.com/litterloop/litterloop/shared/training/evaluation"
+	"github.com/litterloop/litterloop/shared/training/job"
+)
+
+// licence of models that the embedded trainer makes: they hold nothing but what
+// it learned from the data.
+const licence = "Apache-2.0"
+
+// Trainer is the embedded trainer.
+type Trainer struct{}
+
+// parse reads a recipe. What it leaves out is as in embedded.DefaultRecipe;
+// what no recipe has is a permanent error.
+func parse(recipe json.RawMessage) (embedded.Recipe, error) {
+	r := embedded.DefaultRecipe()
+	d := json.NewDecoder(bytes.NewReader(recipe))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&r); err != nil {
+		return r, errs.Permanentf(embedded.InvalidRecipe, "decode the recipe: %w", err)
+	}
+	return r, nil
+}
+
+// Fits implements job.Trainer: the embedded trainer can start from any network
+// of its own of the same width; it matches classes by their names.
+func (Trainer) Fits(start job.Start, _ []string, recipe json.RawMessage) bool {
+	r, err := parse(recipe)
+	if err != nil {
+		return false
+	}
+	width, ok := start.Card.Recipe["width"].(float64)
+	return ok && int(width) == r.Width
+}
+
+// Train implements job.Trainer.
+func (Trainer) Train(ctx context.Context, data job.Data, recipe json.RawMessage, start *job.Start, hooks job.Hooks) (job.Model, error) {
+	r, err := parse(recipe)
+	if err != nil {
+		return job.Model{}, err
+	}
+	d := embedded.Data{Classes: data.Classes, Train: samples(data.Train), Val: samples(data.Val)}
+	if start != nil {
+		d.Start = start.Checkpoint
+	}
+	m, err := embedded.Train(ctx, d, r, translate(hooks))
+	if err != nil {
+		return job.Model{}, err
+	}
+	return job.Model{
+		ONNX: m.ONNX, Checkpoint: m.Checkpoint, ImageSize: m.ImageSize, Licence: licence,
+		Predict: func(ctx context.Context, photo []byte, q job.Query) ([]modelpackage.Detection, error) {
+			return m.Predict(ctx, photo, q.Conf, q.IoU, q.MaxDet)
+		},
+		Close: m.Close,
+	}, nil
+}
+
+func samples(in []job.Sample) []embedded.Sample {
+	out := make([]embedded.Sample, len(in))
+	for i, s := range in {
+		out[i] = embedded.Sample{Name: s.Name, Load: s.Photo, Boxes: make([]embedded.Box, len(s.Boxes))}
+		for k, b := range s.Boxes {
+			out[i].Boxes[k] = embedded.Box{Class: b.Class, X1: b.X, Y1: b.Y, X2: b.X + b.W, Y2: b.Y + b.H}
+		}
+	}
+	return out
+}
+
+func translate(h job.Hooks) embedded.Hooks {
+	return embedded.Hooks{
+		Step: func(s embedded.Step) {
+			h.Step(s.Step, s.Total, map[string]float64{
+				"train/box_loss": s.BoxLoss, "train/cls_loss": s.ClassLoss, "train/epoch": s.Epoch, "lr": s.LearningRate,
+			})
+		},
+		Validation: func(ctx context.Context, v embedded.Validation) error {
+			return h.Measured(ctx, v.Step, v.Metrics)
+		},
+		SaveCheckpoint: h.Save,
+		LoadCheckpoint: h.Load,
+	}
+}
+
+// served is the detector that serves, as the job asks it.
+type served struct{ *detector.Detector }
+
+// Open opens a model in the detector that serves.
+func Open(model []byte) (job.Detector, error) {
+	d, err := detector.Open(model, detector.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return served{d}, nil
+}
+
+// Detect implements job.Detector.
+func (s served) Detect(ctx context.Context, photo []byte, q job.Query) (job.Answer, error) {
+	r, err := s.Detector.Detect(ctx, photo, detector.Query{Conf: q.Conf, IoU: q.IoU, MaxDet: q.MaxDet})
+	return job.Answer{
+		Width: r.Width, Height: r.Height,
+		Brightness: r.Stats.Brightness, Contrast: r.Stats.Contrast, Sharpness: r.Stats.Sharpness,
+		Detections: r.Detections,
+	}, err
+}
+
+// Score computes the metrics of photos as pycocotools does.
+func Score(classes []string, photos []job.Truth) modelpackage.Metrics {
+	all := make([]evaluation.Photo, len(photos))
+	for i, p := range photos {
+		for _, b := range p.Boxes {
+			all[i].Labels = append(all[i].Labels, evaluation.Label{Class: b.Class, Box: [4]float64{b.X, b.Y, b.X + b.W, b.Y + b.H}})
+		}
+		for _, d := range p.Found {
+			all[i].Detections = append(all[i].Detections, evaluation.Detection{Class: d.ClassID, Score: d.Confidence, Box: d.Box})
+		}
+	}
+	return evaluation.Evaluate(classes, all)
+}

@@ -1,0 +1,193 @@
+// Package job is what runs inside the training job: it trains a run's model,
+// packs it, measures it with the real detector and says that it is ready to be
+// registered. Killed at any point and started again, it goes on.
+package job
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/litterloop/litterloop/shared/blob"
+	"github.com/litterloop/litterloop/shared/bus"
+	"github.com/litterloop/litterloop/shared/dataset"
+	"github.com/litterloop/litterloop/shared/errs"
+	"github.com/litterloop/litterloop/shared/event"
+	"github.com/litterloop/litterloop/shared/modelpackage"
+	"github.com/litterloop/litterloop/shared/registry"
+	"github.com/litterloop/litterloop/shared/tracking"
+	"github.com/litterloop/litterloop/shared/training"
+)
+
+// Sample is a labelled photo to train on or to measure with.
+type Sample struct {
+	Name  string
+	Photo func(context.Context) ([]byte, error) // encoded bytes
+	Boxes []dataset.Box
+}
+
+// Data is what a trainer learns from and measures itself on.
+type Data struct {
+	Classes    []string
+	Train, Val []Sample
+}
+
+// Start is a model to go on from.
+type Start struct {
+	Card       modelpackage.Card
+	Checkpoint []byte // the trainer's own, from the model's package
+}
+
+// Hooks let a trainer report and survive. They are called from the goroutine of
+// Train; an error of theirs ends the training.
+type Hooks struct {
+	// Step reports a finished step, counted from 1, and its figures.
+	Step func(step, steps int, figures map[string]float64)
+	// Measured reports metrics on the validation samples during the training.
+	Measured func(ctx context.Context, step int, m modelpackage.Metrics) error
+	// Save keeps a checkpoint of the unfinished training; Load returns the last
+	// one kept, nil when there is none.
+	Save func(ctx context.Context, checkpoint []byte) error
+	Load func(ctx context.Context) ([]byte, error)
+}
+
+// Query are the options of a detection.
+type Query struct {
+	Conf, IoU float64
+	MaxDet    int
+}
+
+// Model is a trained model.
+type Model struct {
+	ONNX       []byte
+	Checkpoint []byte // to start later trainings from; may be empty
+	ImageSize  int
+	Licence    string
+	// Predict is the trainer's own forward pass and decoding.
+	Predict func(ctx context.Context, photo []byte, q Query) ([]modelpackage.Detection, error)
+	Close   func() error
+}
+
+// Trainer trains. A permanent error means that the data or the recipe can't be
+// trained on; after any other the job is started again and goes on from the
+// checkpoint.
+type Trainer interface {
+	Train(ctx context.Context, data Data, recipe json.RawMessage, start *Start, hooks Hooks) (Model, error)
+	// Fits tells whether a training on these classes can start from a model.
+	Fits(start Start, classes []string, recipe json.RawMessage) bool
+}
+
+// Answer is what the detector says of a photo.
+type Answer struct {
+	Width, Height                   int
+	Brightness, Contrast, Sharpness float32
+	Detections                      []modelpackage.Detection // best first
+}
+
+// Detector is the one that serves. Safe for concurrent use.
+type Detector interface {
+	Detect(ctx context.Context, photo []byte, q Query) (Answer, error)
+	Close() error
+}
+
+// Truth is a photo's labels beside what was found on it.
+type Truth struct {
+	Boxes []dataset.Box
+	Found []modelpackage.Detection
+}
+
+// Deps are what the job works with.
+type Deps struct {
+	Model            string // registered model that this deployment trains
+	Models, Datasets blob.Bucket
+	Book             *training.Book
+	Runs             *tracking.Store
+	Registry         *registry.Registry
+	Bus              bus.Publisher
+	Trainer          Trainer
+	Open             func(model []byte) (Detector, error)
+	// Score computes the metrics that pycocotools would, of detections whose
+	// ClassID indexes classes.
+	Score     func(classes []string, photos []Truth) modelpackage.Metrics
+	Execution string // what the platform calls this execution; may be empty
+	Code      string // version of this program
+	Now       func() time.Time
+	Log       *slog.Logger
+}
+
+// Run does what the arguments say: TASK --run RUN --launch NUMBER. Its error is
+// worth another execution; a training that can't succeed is reported as failed
+// and is no error.
+func Run(ctx context.Context, args []string, d Deps) error {
+	task, run, launch, err := parse(args)
+	if err != nil {
+		return err
+	}
+	t, err := d.Book.Adopt(ctx, run, launch, d.Execution)
+	if code, _ := errs.Reason(err); code == training.CodeSuperseded {
+		d.Log.InfoContext(ctx, "nothing to do", "reason", err)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	w := &worker{Deps: d, t: t, progress: newProgress(d.Models, run, d.Now, d.Log)}
+	if task == training.Train {
+		err = w.train(ctx)
+	}
+	if err == nil {
+		err = w.evaluate(ctx)
+	}
+	if _, permanent := errs.Reason(err); permanent {
+		return w.fail(ctx, err)
+	}
+	return err
+}
+
+func parse(args []string) (task training.Task, run string, launch int, err error) {
+	if len(args) == 0 || (args[0] != string(training.Train) && args[0] != string(training.Evaluate)) {
+		return "", "", 0, fmt.Errorf("trainer arguments %q: begin with %s or %s", args, training.Train, training.Evaluate)
+	}
+	flags := flag.NewFlagSet("trainer "+args[0], flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.StringVar(&run, "run", "", "run of the book of trainings")
+	flags.IntVar(&launch, "launch", 0, "number of the launch")
+	if err := flags.Parse(args[1:]); err != nil {
+		return "", "", 0, fmt.Errorf("trainer arguments %q: %w", args, err)
+	}
+	if run == "" {
+		return "", "", 0, fmt.Errorf("trainer arguments %q: --run is missing", args)
+	}
+	return training.Task(args[0]), run, launch, nil
+}
+
+// worker does one training's work.
+type worker struct {
+	Deps
+	t        training.Training
+	progress *progress
+	curve    curve
+	answers  map[string]Answer // of the candidate, by the photo's MD5
+}
+
+// fail ends the run for good.
+func (w *worker) fail(ctx context.Context, reason error) error {
+	w.Log.ErrorContext(ctx, "training failed", "run", w.t.Run, "error", reason)
+	if err := w.Runs.SetStatus(ctx, w.t.Run, tracking.Failed); err != nil && !errors.Is(err, errs.NotFound) {
+		return err
+	}
+	return w.publish(ctx, event.RegisterData{Run: w.t.Run, Failed: reason.Error()}, "failed")
+}
+
+func (w *worker) publish(ctx context.Context, d event.RegisterData, identity ...string) error {
+	e, err := event.New(event.Register, w.Now(), d, append([]string{d.Run}, identity...)...)
+	if err != nil {
+		return err
+	}
+	return w.Bus.Publish(ctx, bus.Register, e)
+}

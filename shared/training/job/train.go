@@ -1,0 +1,179 @@
+package job
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/litterloop/litterloop/shared/dataset"
+	"github.com/litterloop/litterloop/shared/errs"
+	"github.com/litterloop/litterloop/shared/modelpackage"
+	"github.com/litterloop/litterloop/shared/registry"
+	"github.com/litterloop/litterloop/shared/tracking"
+	"github.com/litterloop/litterloop/shared/training"
+)
+
+// Parameters of a run beside the recipe's own.
+const (
+	paramDataset     = "dataset"
+	paramTrigger     = "trigger"
+	paramStartedFrom = "started_from" // run of the model that training began with, or scratch
+	scratch          = "scratch"
+)
+
+// train makes the run's model package, unless it is complete already.
+func (w *worker) train(ctx context.Context) error {
+	at := training.Package(w.Model, w.t.Run)
+	if _, err := modelpackage.Load(ctx, w.Models, at); !errors.Is(err, errs.NotFound) {
+		return err
+	}
+	run, err := w.startRun(ctx)
+	if err != nil {
+		return err
+	}
+	v, data, photos, err := w.load(ctx)
+	if err != nil {
+		return err
+	}
+	start, err := w.start(ctx, run, v.Classes)
+	if err != nil {
+		return err
+	}
+	model, err := w.Trainer.Train(ctx, data, w.t.Recipe, start, w.hooks())
+	if err != nil {
+		return fmt.Errorf("train run %s: %w", w.t.Run, err)
+	}
+	defer model.Close()
+	if err := w.flush(ctx); err != nil {
+		return err
+	}
+	content, err := w.pack(ctx, v, data, photos, model)
+	if err != nil {
+		return fmt.Errorf("pack the model of run %s: %w", w.t.Run, err)
+	}
+	if start != nil {
+		content.Card.StartedFrom = start.Card.Run
+	}
+	card, err := modelpackage.Write(ctx, w.Models, at, content)
+	if err != nil {
+		return err
+	}
+	return w.Runs.LogMetrics(ctx, w.t.Run, "package", w.points(w.curve.last, figures("metrics", card.Metrics)))
+}
+
+// load returns the version to train on: its summary, its samples and its photos
+// of the validation split.
+func (w *worker) load(ctx context.Context) (dataset.Version, Data, []dataset.Photo, error) {
+	v, err := dataset.Load(ctx, w.Datasets, w.t.Dataset)
+	if errors.Is(err, errs.NotFound) {
+		err = errs.Permanent("dataset-missing", err)
+	}
+	if err != nil {
+		return v, Data{}, nil, err
+	}
+	photos, err := dataset.Photos(ctx, w.Datasets, v.ID)
+	if err != nil {
+		return v, Data{}, nil, err
+	}
+	data := Data{Classes: v.Classes}
+	var held []dataset.Photo
+	for _, p := range photos {
+		s := Sample{Name: p.Path, Boxes: p.Boxes, Photo: func(ctx context.Context) ([]byte, error) {
+			return dataset.OpenPhoto(ctx, w.Datasets, p)
+		}}
+		if p.Split == dataset.Val {
+			data.Val = append(data.Val, s)
+			held = append(held, p)
+		} else {
+			data.Train = append(data.Train, s)
+		}
+	}
+	return v, data, held, nil
+}
+
+// startRun opens the tracked run with its parameters, or opens it again.
+func (w *worker) startRun(ctx context.Context) (tracking.Run, error) {
+	e, err := w.Runs.EnsureExperiment(ctx, w.Model)
+	if err != nil {
+		return tracking.Run{}, err
+	}
+	run, err := w.Runs.CreateRun(ctx, e.ID, w.t.Run, w.Model+"-"+w.t.Run[:min(8, len(w.t.Run))], map[string]string{
+		tracking.TagSource: "litterloop trainer",
+		tracking.TagUser:   "litterloop",
+		"dataset":          w.t.Dataset,
+		"code":             w.Code,
+	})
+	if err != nil {
+		return run, err
+	}
+	if err := w.Runs.SetStatus(ctx, w.t.Run, tracking.Running); err != nil {
+		return run, err
+	}
+	params := map[string]string{paramDataset: w.t.Dataset, paramTrigger: w.t.Trigger}
+	for k, value := range w.recipe() {
+		params["recipe."+k] = printed(value)
+	}
+	return run, w.Runs.LogParams(ctx, w.t.Run, params)
+}
+
+// recipe returns the recipe's parameters by name; the trainer reports what is
+// wrong with one that is no JSON object.
+func (w *worker) recipe() map[string]any {
+	var parameters map[string]any
+	_ = json.Unmarshal(w.t.Recipe, &parameters)
+	return parameters
+}
+
+func printed(v any) string {
+	if s, ok := v.(string); ok {
+		return s
+	}
+	p, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Sprint(v)
+	}
+	return string(p)
+}
+
+// start returns the model to go on from, nil for none. The choice is made once
+// and kept with the run, because the serving model may change before a killed
+// job runs again.
+func (w *worker) start(ctx context.Context, run tracking.Run, classes []string) (*Start, error) {
+	from, chosen := run.Params[paramStartedFrom]
+	if !chosen {
+		v, err := w.Registry.ByAlias(ctx, w.Model, registry.Staging)
+		if err != nil && !errors.Is(err, errs.NotFound) {
+			return nil, err
+		}
+		from = v.Run
+	}
+	var start *Start
+	if from != "" && from != scratch {
+		var err error
+		if start, err = w.startFrom(ctx, from); err != nil {
+			return nil, err
+		}
+	}
+	if start == nil || !w.Trainer.Fits(*start, classes, w.t.Recipe) {
+		start, from = nil, scratch
+	}
+	if chosen {
+		return start, nil
+	}
+	return start, w.Runs.LogParams(ctx, w.t.Run, map[string]string{paramStartedFrom: from})
+}
+
+// startFrom returns a run's model as a start; nil when its package has no
+// checkpoint.
+func (w *worker) startFrom(ctx context.Context, run string) (*Start, error) {
+	p, err := modelpackage.Load(ctx, w.Models, training.Package(w.Model, run))
+	if err != nil {
+		return nil, err
+	}
+	checkpoint, err := p.Read(ctx, modelpackage.CheckpointFile)
+	if errors.Is(err, errs.NotFound) {
+		return nil, nil
+	}
+	return &Start{Card: p.Card, Checkpoint: checkpoint}, err
+}
