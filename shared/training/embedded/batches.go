@@ -1,0 +1,143 @@
+package embedded
+
+import (
+	"math/rand/v2"
+
+	"github.com/litterloop/litterloop/shared/training/embedded/augment"
+	"github.com/litterloop/litterloop/shared/training/embedded/loss"
+	"github.com/litterloop/litterloop/shared/training/embedded/session"
+)
+
+// batch is the input of one step.
+type batch struct {
+	step    int // counts from 1
+	images  *session.Tensor
+	targets [][]loss.Target
+}
+
+// Streams of random numbers: every batch has its own, so that any batch can be
+// made again from the seed and its number alone.
+const (
+	streamTraining uint64 = iota + 1
+	streamStatistics
+	streamOrder
+)
+
+// batches makes training inputs from decoded photos.
+type batches struct {
+	photos []*augment.Photo
+	recipe Recipe
+
+	epoch int // whose order of the photos is in order
+	order []int
+}
+
+func newBatches(photos []*augment.Photo, r Recipe) *batches {
+	return &batches{photos: photos, recipe: r, epoch: -1}
+}
+
+func (m *batches) empty() (*batch, error) {
+	n, s := m.recipe.BatchSize, m.recipe.ImageSize
+	t, err := session.NewTensor(make([]float32, n*3*s*s), n, 3, s, s)
+	if err != nil {
+		return nil, err
+	}
+	return &batch{images: t, targets: make([][]loss.Target, n)}, nil
+}
+
+// fill makes the batch of a step in place.
+func (m *batches) fill(b *batch, step int, stream uint64, mosaic float64) {
+	size := m.recipe.ImageSize
+	image := 3 * size * size
+	b.step = step
+	for i := range b.targets {
+		number := uint64(step-1)*uint64(len(b.targets)) + uint64(i)
+		r := rand.New(rand.NewPCG(m.recipe.Seed^stream<<56, number))
+		other := func() *augment.Photo { return m.photos[r.IntN(len(m.photos))] }
+		photo := m.photos[m.next(int(number))]
+		b.targets[i] = b.targets[i][:0]
+		for _, box := range m.recipe.Augment.Input(r, photo, other, mosaic, size, b.images.Data[i*image:(i+1)*image]) {
+			b.targets[i] = append(b.targets[i], loss.Target{Class: box.Class, Box: [4]float64{box.X1, box.Y1, box.X2, box.Y2}})
+		}
+	}
+}
+
+// next is the photo that the nth input shows: every photo once an epoch, in an
+// order of its own each time.
+func (m *batches) next(n int) int {
+	if epoch := n / len(m.photos); epoch != m.epoch {
+		r := rand.New(rand.NewPCG(m.recipe.Seed^streamOrder<<56, uint64(epoch)))
+		m.epoch, m.order = epoch, r.Perm(len(m.photos))
+	}
+	return m.order[n%len(m.photos)]
+}
+
+// mosaic is the share of mosaics at a step: none towards the end, so that the
+// last thing the network sees is whole photos.
+func (m *batches) mosaic(step int) float64 {
+	if float64(step) > float64(m.recipe.Steps)*(1-m.recipe.PlainShare) {
+		return 0
+	}
+	return m.recipe.Augment.Mosaic
+}
+
+// stream is the batches of consecutive steps, each made while the one before
+// is in use.
+type stream struct {
+	ready chan *batch // closed after the last batch
+	free  chan *batch
+	quit  chan struct{}
+	all   []*batch
+}
+
+// stream starts making the batches of steps first to last. The caller closes it.
+func (m *batches) stream(first, last int) (*stream, error) {
+	const buffers = 2
+	s := &stream{ready: make(chan *batch), free: make(chan *batch, buffers), quit: make(chan struct{})}
+	for range buffers {
+		b, err := m.empty()
+		if err != nil {
+			s.release()
+			return nil, err
+		}
+		s.all = append(s.all, b)
+		s.free <- b
+	}
+	go func() {
+		defer close(s.ready)
+		for step := first; step <= last; step++ {
+			var b *batch
+			select {
+			case b = <-s.free:
+			case <-s.quit:
+				return
+			}
+			m.fill(b, step, streamTraining, m.mosaic(step))
+			select {
+			case s.ready <- b:
+			case <-s.quit:
+				return
+			}
+		}
+	}()
+	return s, nil
+}
+
+// next is the next step's batch; recycle it after use.
+func (s *stream) next() *batch { return <-s.ready }
+
+func (s *stream) recycle(b *batch) { s.free <- b }
+
+// close stops the stream and frees its batches.
+func (s *stream) close() {
+	close(s.quit)
+	for range s.ready { //nolint:revive // until the maker has ended
+	}
+	s.release()
+}
+
+func (s *stream) release() {
+	for _, b := range s.all {
+		b.images.Release()
+	}
+}

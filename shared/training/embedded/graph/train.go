@@ -1,0 +1,125 @@
+package graph
+
+import (
+	"github.com/litterloop/litterloop/shared/training/embedded/onnx"
+)
+
+// Names of the training graphs' inputs and outputs beside the network's own.
+const (
+	paramsName   = "params"
+	gradientName = "d_output"
+)
+
+// Pair is a network ready to train: two models, and the order of their inputs
+// and outputs.
+type Pair struct {
+	Forward, Backward []byte
+	// ForwardInputs: the flat parameters, then the network's inputs.
+	ForwardInputs []string
+	// ForwardOutputs: the network's output, the batch statistics, then the
+	// Kept tensors that the backward graph reads.
+	ForwardOutputs []string
+	// BackwardInputs: the gradient by the network's output; the flat
+	// parameters; what Optimizer adds; the network's inputs; the Kept tensors.
+	BackwardInputs []string
+	// BackwardOutputs: what Optimizer puts out, or the flat gradient alone.
+	BackwardOutputs []string
+}
+
+// Gradient closes a training build with a backward graph that only puts out the
+// flat gradient.
+func (b *Builder) Gradient(out Tensor) Pair {
+	return b.pair(out, nil, func(gradient string) []string { return []string{gradient} })
+}
+
+// pair differentiates the network and splits it into two models. finish adds
+// what is done with the flat gradient, reading the extra inputs.
+func (b *Builder) pair(out Tensor, extra []onnx.Value, finish func(gradient string) []string) Pair {
+	stats := b.Op("Concat", onnx.Attributes{"axis": 0}, b.stats...)
+	b.differentiating = true
+	b.gradients[out.Name] = gradientName
+	for i := len(b.tape) - 1; i >= 0; i-- {
+		b.tape[i]()
+	}
+	flat := make([]string, len(b.params))
+	for i, p := range b.params {
+		flat[i] = b.reshape(b.gradients[p.Name], p.Size)
+	}
+	outputs := finish(b.Op("Concat", onnx.Attributes{"axis": 0}, flat...))
+	kept := b.kept()
+
+	params := onnx.Value{Name: paramsName, Shape: []any{b.paramSize}}
+	outValue := onnx.Value{Name: out.Name, Shape: dims(out.Shape)}
+	forward := onnx.Model{Nodes: append(b.unpack(), b.forward...), Inputs: []onnx.Value{params}}
+	forward.Outputs = []onnx.Value{outValue, {Name: stats, Shape: []any{b.statSize}}}
+	backward := onnx.Model{Nodes: append(b.unpack(), b.backward...)}
+	backward.Inputs = append([]onnx.Value{{Name: gradientName, Shape: outValue.Shape}, params}, extra...)
+	for _, in := range b.inputs {
+		v := onnx.Value{Name: in.Name, Shape: dims(in.Shape)}
+		forward.Inputs, backward.Inputs = append(forward.Inputs, v), append(backward.Inputs, v)
+	}
+	for _, k := range kept {
+		forward.Outputs, backward.Inputs = append(forward.Outputs, onnx.Value{Name: k}), append(backward.Inputs, onnx.Value{Name: k})
+	}
+	for _, o := range outputs {
+		backward.Outputs = append(backward.Outputs, onnx.Value{Name: o})
+	}
+	forward.Constants, backward.Constants = b.constants, b.constants
+	return Pair{
+		Forward: forward.Marshal(), Backward: backward.Marshal(),
+		ForwardInputs: names(forward.Inputs), ForwardOutputs: names(forward.Outputs),
+		BackwardInputs: names(backward.Inputs), BackwardOutputs: names(backward.Outputs),
+	}
+}
+
+// kept are the tensors that forward nodes make and backward nodes read.
+func (b *Builder) kept() []string {
+	made := map[string]bool{}
+	for _, n := range b.forward {
+		for _, o := range n.Outputs {
+			made[o] = true
+		}
+	}
+	var kept []string
+	for _, n := range b.backward {
+		for _, in := range n.Inputs {
+			if made[in] {
+				made[in] = false // once is enough
+				kept = append(kept, in)
+			}
+		}
+	}
+	return kept
+}
+
+// unpack are the nodes that cut the flat parameters into their arrays.
+func (b *Builder) unpack() []onnx.Node {
+	split := onnx.Node{Op: "Split", Attributes: onnx.Attributes{"axis": 0}}
+	sizes := make([]int, len(b.params))
+	nodes := make([]onnx.Node, 1, 1+len(b.params))
+	for i, p := range b.params {
+		sizes[i] = p.Size
+		flat := p.Name + ".flat"
+		split.Outputs = append(split.Outputs, flat)
+		nodes = append(nodes, onnx.Node{Op: "Reshape", Inputs: []string{flat, b.Ints(p.Shape...)}, Outputs: []string{p.Name}})
+	}
+	split.Inputs = []string{paramsName, b.Ints(sizes...)}
+	nodes[0] = split
+	return nodes
+}
+
+func dims(shape []int) []any {
+	d := make([]any, len(shape))
+	for i, n := range shape {
+		d[i] = n
+	}
+	return d
+}
+
+func names(vs []onnx.Value) []string {
+	s := make([]string, len(vs))
+	for i, v := range vs {
+		s[i] = v.Name
+	}
+	return s
+}

@@ -1,0 +1,126 @@
+// Package loss compares a detector's raw output with the labelled boxes and
+// gives the gradient by that output: complete IoU for boxes, binary
+// cross-entropy for classes, over the anchors that a task-aligned assignment
+// (Feng et al. 2021, "TOOD") holds responsible for each label.
+package loss
+
+import (
+	"math"
+
+	"github.com/litterloop/litterloop/shared/training/embedded/network"
+)
+
+// Target is a labelled box in input pixels.
+type Target struct {
+	Class int
+	Box   [4]float64 // x1, y1, x2, y2
+}
+
+// Weights of the two parts.
+type Weights struct{ Box, Class float64 }
+
+// Value is a batch's loss, each part as it stands before its weight.
+type Value struct {
+	Box, Class float64
+	Positives  int // anchors that some label was assigned to
+}
+
+// Loss is for one input size and one number of classes. It may be used by one
+// goroutine at a time.
+type Loss struct {
+	grid    *network.Grid
+	classes int
+	weights Weights
+}
+
+// New makes a loss over the anchors of grid.
+func New(grid *network.Grid, classes int, w Weights) *Loss {
+	return &Loss{grid: grid, classes: classes, weights: w}
+}
+
+// Gradient writes into gradient the derivative of the weighted loss by raw, a
+// batch's raw output [N, 4+classes, anchors]; targets holds each image's labels.
+// floor, in 0..1, is the least score that a label's best anchor is taught,
+// however poor its box: without it a network that overlaps nothing yet is
+// taught that there is nothing.
+func (l *Loss) Gradient(raw []float32, targets [][]Target, floor float64, gradient []float32) Value {
+	assigned := make([][]assignment, len(targets))
+	total := 0.0
+	size := l.imageSize()
+	for n, t := range targets {
+		assigned[n] = l.assign(raw[n*size:(n+1)*size], t, floor)
+		for _, a := range assigned[n] {
+			total += a.score
+		}
+	}
+	return l.evaluate(raw, targets, assigned, math.Max(total, 1), gradient)
+}
+
+func (l *Loss) imageSize() int { return (4 + l.classes) * l.grid.Len() }
+
+// evaluate is the loss and its gradient for a fixed assignment.
+func (l *Loss) evaluate(raw []float32, targets [][]Target, assigned [][]assignment, total float64, gradient []float32) Value {
+	var v Value
+	size, anchors := l.imageSize(), l.grid.Len()
+	for n := range targets {
+		out, d := raw[n*size:(n+1)*size], gradient[n*size:(n+1)*size]
+		clear(d[:4*anchors])
+		v.Class += l.background(out[4*anchors:], d[4*anchors:], total)
+		for _, a := range assigned[n] {
+			v.Positives++
+			target := targets[n][a.target]
+			// Cross-entropy against a soft score t is softplus(x) - t*x; background has added the first.
+			k := (4+target.Class)*anchors + a.anchor
+			v.Class -= a.score * float64(out[k])
+			d[k] -= float32(l.weights.Class * a.score / total)
+
+			overlap := ciou(l.box(out, a.anchor), target.Box)
+			v.Box += (1 - overlap.v) * a.score
+			for j, g := range overlap.d {
+				d[j*anchors+a.anchor] -= float32(l.weights.Box * g * a.score / total)
+			}
+		}
+	}
+	v.Box /= total
+	v.Class /= total
+	return v
+}
+
+// background is the cross-entropy of every class logit against 0, softplus(x),
+// and its gradient.
+func (l *Loss) background(logits, gradient []float32, total float64) float64 {
+	sum, k := 0.0, l.weights.Class/total
+	for i, x := range logits {
+		// softplus(x) = max(x,0) + log1p(exp(-|x|)) overflows nowhere.
+		e := math.Exp(-math.Abs(float64(x)))
+		sum += math.Max(float64(x), 0) + math.Log1p(e)
+		p := 1 / (1 + e)
+		if x < 0 {
+			p = e * p
+		}
+		gradient[i] = float32(k * p)
+	}
+	return sum
+}
+
+// box is network.Grid.Box with derivatives by the raw box outputs.
+func (l *Loss) box(out []float32, anchor int) [4]dual {
+	var b [4]dual
+	n, s := l.grid.Len(), l.grid.Stride[anchor]
+	for j := range b {
+		t := float64(out[j*n+anchor])
+		distance := math.Exp(math.Min(math.Max(t, network.MinLog), network.MaxLog)) * s
+		centre, sign := l.grid.X[anchor], -1.0
+		if j&1 == 1 {
+			centre = l.grid.Y[anchor]
+		}
+		if j >= 2 {
+			sign = 1
+		}
+		b[j].v = centre + sign*distance
+		if t > network.MinLog && t < network.MaxLog {
+			b[j].d[j] = sign * distance
+		}
+	}
+	return b
+}
