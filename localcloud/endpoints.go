@@ -1,0 +1,98 @@
+package localcloud
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Endpoints are the addresses (host:port) of a local cloud's services.
+type Endpoints struct {
+	Project    string `json:"project"`
+	PID        int    `json:"pid"`
+	Storage    string `json:"storage"`
+	GRPC       string `json:"grpc"` // Pub/Sub and Cloud Run
+	PubSubREST string `json:"pubsub_rest"`
+	Functions  string `json:"functions"`
+}
+
+// Image names of the containers that the local cloud knows.
+const (
+	DetectorImage = "litterloop/detector"
+	TrainerImage  = "litterloop/trainer"
+)
+
+// Environ is the environment that points Google's clients, and the loop's own
+// programs, at these endpoints.
+func (e Endpoints) Environ() []string {
+	return []string{
+		"GOOGLE_CLOUD_PROJECT=" + e.Project,
+		"STORAGE_EMULATOR_HOST=http://" + e.Storage,
+		"PUBSUB_EMULATOR_HOST=" + e.GRPC,
+		"RUN_EMULATOR_HOST=" + e.GRPC,
+		"DETECTOR_IMAGE=" + DetectorImage,
+		"CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE=http://" + e.Storage + "/storage/v1/",
+		"CLOUDSDK_API_ENDPOINT_OVERRIDES_PUBSUB=http://" + e.PubSubREST + "/",
+		"CLOUDSDK_AUTH_DISABLE_CREDENTIALS=true",
+		"CLOUDSDK_CORE_PROJECT=" + e.Project,
+	}
+}
+
+const endpointsFile = "endpoints.json"
+
+// ReadEndpoints returns the endpoints of the local cloud that last ran in dir.
+func ReadEndpoints(dir string) (Endpoints, error) {
+	var e Endpoints
+	p, err := os.ReadFile(filepath.Join(dir, endpointsFile))
+	if err != nil {
+		return e, err
+	}
+	if err := json.Unmarshal(p, &e); err != nil {
+		return e, fmt.Errorf("%s: %w", endpointsFile, err)
+	}
+	return e, nil
+}
+
+// write leaves the endpoints in dir for other processes, and as a shell file:
+// `. .litterloop/env.sh` makes gcloud speak to the local cloud.
+func (e Endpoints) write(dir string) error {
+	p, err := json.MarshalIndent(e, "", "  ")
+	if err != nil {
+		return err
+	}
+	var sh strings.Builder
+	for _, kv := range e.Environ() {
+		fmt.Fprintf(&sh, "export %s\n", kv)
+	}
+	for name, data := range map[string][]byte{endpointsFile: p, "env.sh": []byte(sh.String())} {
+		tmp := filepath.Join(dir, name+".new")
+		if err := os.WriteFile(tmp, data, 0o644); err != nil {
+			return fmt.Errorf("write %s: %w", name, err)
+		}
+		if err := os.Rename(tmp, filepath.Join(dir, name)); err != nil {
+			return fmt.Errorf("write %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// listeners opens listeners until the first error.
+type listeners struct{ err error }
+
+// listen takes the address it had before, or any when that is gone.
+func (l *listeners) listen(former string) net.Listener {
+	if l.err != nil {
+		return nil
+	}
+	if former != "" && strings.HasPrefix(former, "127.0.0.1:") {
+		if ln, err := net.Listen("tcp", former); err == nil {
+			return ln
+		}
+	}
+	var ln net.Listener
+	ln, l.err = net.Listen("tcp", "127.0.0.1:0")
+	return ln
+}

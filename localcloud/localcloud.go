@@ -1,0 +1,149 @@
+// Package localcloud is as much of Google Cloud as the loop needs, on one
+// machine: Cloud Storage, Pub/Sub with push, Cloud Scheduler and Cloud Run, each
+// speaking its real API to the unmodified Google clients. What it acknowledged
+// survives kill -9. It listens on loopback alone.
+package localcloud
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/litterloop/litterloop/localcloud/pubsub"
+	"github.com/litterloop/litterloop/localcloud/run"
+	"github.com/litterloop/litterloop/localcloud/scheduler"
+	"github.com/litterloop/litterloop/localcloud/storage"
+)
+
+// Options of a local cloud. Dir and Images are required.
+type Options struct {
+	Dir     string              // everything that must survive
+	Project string              // default "local"
+	Images  map[string][]string // container image -> command line
+	Env     []string            // added to the environment of every container
+	Fsync   bool                // acknowledged writes also survive the loss of power
+	Faults  Faults
+	Log     *slog.Logger
+}
+
+// Cloud is a running local cloud.
+type Cloud struct {
+	Endpoints Endpoints
+	Storage   *storage.Server
+	PubSub    *pubsub.Server
+	Run       *run.Server
+	Scheduler *scheduler.Scheduler
+
+	log       *slog.Logger
+	grpc      *grpc.Server
+	servers   []*http.Server
+	functions net.Listener
+	failed    chan error
+}
+
+// Start opens the state in o.Dir and serves it. Only one process may have a
+// directory open; a second is refused with who has it.
+func Start(ctx context.Context, o Options) (_ *Cloud, err error) {
+	if o.Project == "" {
+		o.Project = "local"
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	c := &Cloud{log: o.Log, failed: make(chan error, 4)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.Close(context.WithoutCancel(ctx)))
+		}
+	}()
+	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
+		return c, fmt.Errorf("state of the local cloud: %w", err)
+	}
+	former, _ := ReadEndpoints(o.Dir) // keep the ports, so that addresses in people's hands stay true
+	var l listeners
+	storageL := l.listen(former.Storage)
+	grpcL := l.listen(former.GRPC)
+	restL := l.listen(former.PubSubREST)
+	c.functions = l.listen(former.Functions)
+	if l.err != nil {
+		return c, fmt.Errorf("listen on loopback: %w", l.err)
+	}
+	c.Endpoints = Endpoints{Project: o.Project, PID: os.Getpid(),
+		Storage: storageL.Addr().String(), GRPC: grpcL.Addr().String(), PubSubREST: restL.Addr().String(), Functions: c.functions.Addr().String()}
+
+	// The order matters: storage publishes what a crash left unpublished as soon
+	// as it opens, and Pub/Sub pushes to functions.
+	if c.PubSub, err = pubsub.New(pubsub.Options{Dir: filepath.Join(o.Dir, "pubsub"), Fsync: o.Fsync, Log: o.Log, Faults: o.Faults.pubsub()}); err != nil {
+		return c, err
+	}
+	if c.Storage, err = storage.New(storage.Options{Dir: filepath.Join(o.Dir, "storage"), Fsync: o.Fsync, Notify: c.PubSub.Publish, Log: o.Log, Faults: o.Faults.storage()}); err != nil {
+		return c, err
+	}
+	if c.Run, err = run.New(run.Options{Dir: filepath.Join(o.Dir, "run"), Images: o.Images, BaseEnv: append(c.Endpoints.Environ(), o.Env...), Log: o.Log}); err != nil {
+		return c, err
+	}
+	if c.Scheduler, err = scheduler.New(scheduler.Options{Dir: filepath.Join(o.Dir, "scheduler"), Log: o.Log}); err != nil {
+		return c, err
+	}
+	c.grpc = grpc.NewServer(grpc.MaxRecvMsgSize(pubsub.MaxRequestBytes))
+	c.PubSub.Register(c.grpc)
+	c.Run.Register(c.grpc)
+	go c.report(func() error { return c.grpc.Serve(grpcL) })
+	c.serve(storageL, c.Storage)
+	c.serve(restL, c.PubSub)
+	return c, c.Endpoints.write(o.Dir)
+}
+
+// ServeFunctions serves the functions by their names as paths.
+func (c *Cloud) ServeFunctions(h http.Handler) { c.serve(c.functions, h) }
+
+func (c *Cloud) serve(l net.Listener, h http.Handler) {
+	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	c.servers = append(c.servers, s)
+	go c.report(func() error { return s.Serve(l) })
+}
+
+func (c *Cloud) report(serve func() error) {
+	if err := serve(); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, grpc.ErrServerStopped) {
+		c.log.Error("local cloud stopped serving", "error", err)
+		c.failed <- err
+	}
+}
+
+// Failed yields the error of a server that stopped by itself.
+func (c *Cloud) Failed() <-chan error { return c.failed }
+
+// Close stops the schedule, then the containers, then what they speak to, and
+// lets requests in flight finish until ctx ends.
+func (c *Cloud) Close(ctx context.Context) error {
+	var faults []error
+	if c.Scheduler != nil {
+		faults = append(faults, c.Scheduler.Close())
+	}
+	if c.Run != nil {
+		faults = append(faults, c.Run.Close(ctx))
+	}
+	if c.PubSub != nil {
+		faults = append(faults, c.PubSub.Close())
+	}
+	for _, s := range c.servers {
+		if err := s.Shutdown(ctx); err != nil {
+			faults = append(faults, s.Close())
+		}
+	}
+	if c.grpc != nil {
+		c.grpc.Stop()
+	}
+	if c.Storage != nil {
+		faults = append(faults, c.Storage.Close())
+	}
+	return errors.Join(faults...)
+}
