@@ -22,6 +22,7 @@ const (
 // Finding is one kind of thing that was found in a batch or version.
 type Finding struct {
 	Code     errs.Code `json:"code"`
+	Kind     Kind      `json:"kind"`
 	Message  string    `json:"message"` // what it means and what to do
 	Count    int       `json:"count"`
 	Examples []string  `json:"examples,omitempty"` // a bounded number of them
@@ -29,19 +30,20 @@ type Finding struct {
 
 // BatchStatus is the document batches/BATCH/status.json.
 type BatchStatus struct {
-	Schema    int        `json:"schema"`
-	Batch     string     `json:"batch"`
-	State     BatchState `json:"state"`
-	LabelsMD5 string     `json:"labels_md5,omitempty"` // empty: the labels have not arrived
-	Photos    int        `json:"photos"`               // named by the labels
-	Missing   int        `json:"missing"`              // of them, not yet arrived
-	Examples  []string   `json:"missing_examples,omitempty"`
-	Record    string     `json:"record,omitempty"` // hash of the batch record that was accepted
-	Newest    int64      `json:"newest,omitempty"` // largest generation it was made from
-	Version   string     `json:"version,omitempty"`
-	Counts    Counts     `json:"counts"` // accepted
-	Findings  []Finding  `json:"findings,omitempty"`
-	Updated   time.Time  `json:"updated"`
+	Schema           int        `json:"schema"`
+	Batch            string     `json:"batch"`
+	State            BatchState `json:"state"`
+	LabelsMD5        string     `json:"labels_md5,omitempty"` // empty: the labels have not arrived
+	LabelsGeneration int64      `json:"labels_generation,omitempty"`
+	Photos           int        `json:"photos"`  // named by the labels
+	Missing          int        `json:"missing"` // of them, not yet arrived
+	Examples         []string   `json:"missing_examples,omitempty"`
+	Record           string     `json:"record,omitempty"` // hash of the batch record that was accepted
+	Newest           int64      `json:"newest,omitempty"` // largest generation it was made from
+	Version          string     `json:"version,omitempty"`
+	Counts           Counts     `json:"counts"` // accepted
+	Findings         []Finding  `json:"findings,omitempty"`
+	Updated          time.Time  `json:"updated"`
 }
 
 // WaitsFor says what a waiting batch lacks, for people.

@@ -1,0 +1,190 @@
+package intake
+
+import (
+	"bytes"
+	"context"
+	"errors"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/litterloop/litterloop/shared/blob"
+	"github.com/litterloop/litterloop/shared/dataset"
+	"github.com/litterloop/litterloop/shared/errs"
+)
+
+// convert makes the batch part of a version; everything it names is there.
+func (in *Intake) convert(ctx context.Context, s dataset.BatchStatus) (dataset.BatchStatus, error) {
+	var l dataset.Labels
+	if _, err := blob.ReadJSON(ctx, in.datasets, dataset.LabelRecordObject(s.Batch, s.LabelsMD5), &l); err != nil {
+		return s, err
+	}
+	photos, extra, newest, err := in.list(ctx, s.Batch, l)
+	if err != nil {
+		return s, err
+	}
+	if len(photos) < len(l.Photos) { // deleted since: what replaces it comes with an event
+		in.memory.forget(s)
+		return s, nil
+	}
+	newest = max(newest, s.LabelsGeneration)
+	_, before, err := in.head(ctx)
+	if err != nil {
+		return s, err
+	}
+	byObject, err := in.gather(ctx, photos, known(before))
+	if errors.Is(err, errs.NotFound) {
+		in.memory.forget(s)
+		return s, nil
+	}
+	if err != nil {
+		return s, err
+	}
+	seen := make(map[string]dataset.Seen, len(byObject))
+	for object, found := range byObject {
+		seen[object[len(s.Batch)+1:]] = found
+	}
+	rec := dataset.NewRecord(s.Batch, l, seen, extra)
+	hash := rec.Hash()
+	if _, err := blob.WriteJSON(ctx, in.datasets, dataset.BatchRecordObject(s.Batch, hash), rec, blob.Absent); err != nil && !errors.Is(err, errs.Conflict) {
+		return s, err
+	}
+	done := dataset.BatchStatus{State: dataset.Converted, Photos: len(l.Photos), Record: hash, Newest: newest, Counts: rec.Counts(), Findings: rec.Findings}
+	if done.Counts.Photos == 0 {
+		done.State = dataset.Rejected
+		done.Version = s.Version
+	} else if done.Version, err = in.commit(ctx, rec, hash, newest); errors.Is(err, errSuperseded) {
+		return s, nil
+	} else if err != nil {
+		return s, err
+	}
+	return in.settle(ctx, s, done)
+}
+
+// list returns the attributes of the photos that labels name, the names of
+// other files, and the largest generation.
+func (in *Intake) list(ctx context.Context, batch string, l dataset.Labels) (photos []blob.Attrs, extra []string, newest int64, err error) {
+	named := make(map[string]bool, len(l.Photos))
+	for _, p := range l.Photos {
+		named[p.Name] = true
+	}
+	prefix := batch + "/"
+	for a, err := range in.incoming.List(ctx, prefix) {
+		if err != nil {
+			return nil, nil, 0, err
+		}
+		switch name := a.Name[len(prefix):]; {
+		case named[name]:
+			photos = append(photos, a)
+			newest = max(newest, a.Generation)
+		case name != dataset.LabelsFile && name != "" && name[len(name)-1] != '/':
+			extra = append(extra, name)
+		}
+	}
+	return photos, extra, newest, nil
+}
+
+// head returns the head and the photos of its version; both empty before the
+// first version. A head whose version lacks its summary, because the process
+// that made it died, is completed first.
+func (in *Intake) head(ctx context.Context) (h headAt, photos []dataset.Photo, err error) {
+	h.generation, err = blob.ReadJSON(ctx, in.datasets, dataset.HeadObject, &h.Head)
+	if errors.Is(err, errs.NotFound) {
+		return headAt{generation: blob.Absent}, nil, nil
+	}
+	if err != nil {
+		return h, nil, err
+	}
+	if err := in.complete(ctx, h.Version); err != nil {
+		return h, nil, err
+	}
+	photos, err = dataset.Photos(ctx, in.datasets, h.Version.ID)
+	return h, photos, err
+}
+
+type headAt struct {
+	dataset.Head
+	generation int64
+}
+
+// complete writes a version's summary, the last of its objects. A version that
+// comes back, because a change was taken back, gets its new place in the order.
+func (in *Intake) complete(ctx context.Context, v dataset.Version) error {
+	_, err := blob.Update(ctx, in.datasets, dataset.VersionObject(v.ID, dataset.SummaryFile), func(have *dataset.Version) error {
+		if have.Sequence >= v.Sequence {
+			return blob.ErrUnchanged
+		}
+		*have = v
+		return nil
+	})
+	return err
+}
+
+// commit makes a version that holds the record and returns its id, or the id of
+// the version that already does.
+func (in *Intake) commit(ctx context.Context, rec dataset.Record, hash string, newest int64) (string, error) {
+	for {
+		h, before, err := in.head(ctx)
+		if err != nil {
+			return "", err
+		}
+		if b := h.Batch(rec.Batch); b != nil && b.Newest > newest {
+			return "", errSuperseded
+		} else if b != nil && b.Record == hash {
+			return h.Version.ID, nil
+		}
+		c, err := dataset.Assemble(&h.Head, before, rec, hash, newest, in.o.Policy, in.o.Now())
+		if err != nil {
+			return "", err
+		}
+		if err := in.write(ctx, c); err != nil {
+			return "", err
+		}
+		_, err = blob.WriteJSON(ctx, in.datasets, dataset.HeadObject, &h.Head, h.generation)
+		if errors.Is(err, errs.Conflict) { // another batch was first: build on its version
+			continue
+		}
+		if err != nil {
+			return "", err
+		}
+		in.o.Log.InfoContext(ctx, "data set version made", "version", h.Version.ID, "sequence", h.Version.Sequence, "batch", rec.Batch, "photos", h.Version.Counts.Photos, "boxes", h.Version.Counts.Boxes)
+		return h.Version.ID, in.complete(ctx, h.Version)
+	}
+}
+
+// errSuperseded: another process has converted a newer state of the batch, and
+// settles it.
+var errSuperseded = errors.New("superseded")
+
+// write stores all of a version but its summary. Everything is named by its
+// content, so what is there is right.
+func (in *Intake) write(ctx context.Context, c *dataset.Contents) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(16)
+	put := func(object, contentType string, data []byte) {
+		g.Go(func() error {
+			_, err := in.datasets.Write(ctx, object, bytes.NewReader(data), blob.WriteOptions{IfGeneration: blob.Absent, ContentType: contentType})
+			if errors.Is(err, errs.Conflict) {
+				return nil
+			}
+			return err
+		})
+	}
+	for md5, text := range c.Labels {
+		put(dataset.ContentObject(md5), "text/plain", text)
+	}
+	put(dataset.ContentObject(dataset.MD5Hex(c.DataYAML)), "application/yaml", c.DataYAML)
+	put(dataset.ContentObject(c.Version.DirMD5)+".dir", "application/x-director", c.Dir)
+	put(dataset.VersionObject(c.Version.ID, dataset.PhotosFile), "application/jsonl", c.JSONL)
+	put(dataset.VersionObject(c.Version.ID, dataset.DataYAMLFile), "application/yaml", c.DataYAML)
+	put(dataset.VersionObject(c.Version.ID, dataset.DVCFile), "application/yaml", c.DVC)
+	return g.Wait()
+}
+
+// known are a version's photos by MD5.
+func known(photos []dataset.Photo) map[string]dataset.Seen {
+	out := make(map[string]dataset.Seen, len(photos))
+	for _, p := range photos {
+		out[p.MD5] = dataset.Seen{MD5: p.MD5, Size: p.Size, Width: p.Width, Height: p.Height, Orientation: p.Orientation}
+	}
+	return out
+}

@@ -1,0 +1,85 @@
+package intake
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/litterloop/litterloop/shared/blob"
+	"github.com/litterloop/litterloop/shared/dataset"
+	"github.com/litterloop/litterloop/shared/errs"
+	"github.com/litterloop/litterloop/shared/imaging"
+)
+
+// gather finds out about the photos of a batch and brings their content into
+// the datasets bucket. known are photos by MD5 that a version has: they are
+// neither read nor copied.
+func (in *Intake) gather(ctx context.Context, photos []blob.Attrs, known map[string]dataset.Seen) (map[string]dataset.Seen, error) {
+	var mu sync.Mutex
+	seen := make(map[string]dataset.Seen, len(photos))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(2*runtime.GOMAXPROCS(0) + 2) // some wait for the bucket while others decode
+	for _, a := range photos {
+		if s, ok := known[a.MD5]; ok {
+			mu.Lock()
+			seen[a.Name] = s
+			mu.Unlock()
+			continue
+		}
+		g.Go(func() error {
+			s, err := in.fetch(ctx, a.Name)
+			if err != nil {
+				return fmt.Errorf("photo %q: %w", a.Name, err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			seen[a.Name] = s
+			return nil
+		})
+	}
+	return seen, g.Wait()
+}
+
+// fetch reads a photo whole, because only decoding tells that it is, and has it
+// copied to its content address.
+func (in *Intake) fetch(ctx context.Context, name string) (dataset.Seen, error) {
+	data, _, err := blob.ReadAll(ctx, in.incoming, name)
+	if err != nil {
+		return dataset.Seen{}, err
+	}
+	s := dataset.Seen{MD5: dataset.MD5Hex(data), Size: int64(len(data))}
+	info, err := imaging.Header(data)
+	if err == nil {
+		_, err = imaging.Decode(data)
+	}
+	if err != nil {
+		s.Fault = err
+		return s, nil
+	}
+	s.Width, s.Height, s.Orientation = info.W, info.H, info.Orientation
+	return s, in.store(ctx, name, s.MD5, data)
+}
+
+// store puts a photo's content at its address, by a copy inside the storage
+// service. The copy is of whatever the name holds by then, so it is checked,
+// and so is what lies there already: an earlier check may never have come.
+func (in *Intake) store(ctx context.Context, name, md5 string, data []byte) error {
+	object := dataset.ContentObject(md5)
+	a, err := in.datasets.Copy(ctx, object, in.incoming, name, blob.WriteOptions{IfGeneration: blob.Absent})
+	if errors.Is(err, errs.Conflict) {
+		a, err = in.datasets.Stat(ctx, object)
+	}
+	if err != nil && !errors.Is(err, errs.NotFound) {
+		return err
+	}
+	if a.MD5 == md5 {
+		return nil
+	}
+	_, err = in.datasets.Write(ctx, object, bytes.NewReader(data), blob.WriteOptions{IfGeneration: a.Generation})
+	return err
+}

@@ -1,0 +1,89 @@
+package dataset
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"path"
+	"strings"
+	"unicode/utf8"
+)
+
+// maxSegment bytes of one name in a version: file systems end at 255, and the
+// labels' name and a suffix that tells two names apart must fit as well.
+const maxSegment = 200
+
+// CleanName turns a file_name of labels into a photo's name below its batch:
+// slashes for backslashes, no "./". ok is false for a name that leaves the
+// batch or names nothing.
+func CleanName(name string) (clean string, ok bool) {
+	name = strings.ReplaceAll(name, `\`, "/")
+	if name == "" || strings.HasPrefix(name, "/") || strings.HasSuffix(name, "/") || !utf8.ValidString(name) {
+		return "", false
+	}
+	for s := range strings.SplitSeq(name, "/") {
+		if s == ".." {
+			return "", false
+		}
+	}
+	clean = path.Clean(name)
+	return clean, clean != "." && clean != LabelsFile
+}
+
+// portable is a name that any file system takes and any trainer understands:
+// no control characters, no segment that is too long, and none called "images",
+// because trainers find a photo's labels by replacing the last "/images/" of
+// its path.
+func portable(name string) string {
+	segments := strings.Split(name, "/")
+	for i, s := range segments {
+		safe := strings.Map(func(r rune) rune {
+			if r < 0x20 || r == 0x7f || strings.ContainsRune(`\:*?"<>|`, r) {
+				return '_'
+			}
+			return r
+		}, s)
+		if safe == "images" || safe == "labels" {
+			safe += "_"
+		}
+		if len(safe) > maxSegment {
+			ext := ""
+			if i == len(segments)-1 {
+				ext = path.Ext(safe)
+			}
+			if len(ext) > 10 {
+				ext = ""
+			}
+			cut := maxSegment - len(ext) - 10
+			for !utf8.RuneStart(safe[cut]) {
+				cut--
+			}
+			safe = safe[:cut] + "-" + shortHash(s) + ext
+		}
+		segments[i] = safe
+	}
+	return strings.Join(segments, "/")
+}
+
+// distinct gives each name, in order, a portable one whose labels are its own:
+// where two would share labels (x.jpg and x.png, A.jpg and a.JPG on a file
+// system that ignores case), the later gets a suffix made of its name.
+func distinct(names []string) []string {
+	taken := map[string]bool{}
+	out := make([]string, len(names))
+	for i, name := range names {
+		p := portable(name)
+		ext := path.Ext(p)
+		stem := strings.TrimSuffix(p, ext)
+		if taken[strings.ToLower(stem)] {
+			stem += "-" + shortHash(name)
+		}
+		taken[strings.ToLower(stem)] = true
+		out[i] = stem + ext
+	}
+	return out
+}
+
+func shortHash(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:4])
+}

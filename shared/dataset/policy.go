@@ -1,0 +1,42 @@
+package dataset
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Policy is what people may tune about how batches become versions.
+type Policy struct {
+	// ValShare is the share of each batch's photos that is held out, in [0, 1).
+	ValShare float64 `json:"val_share" yaml:"val_share"`
+	// Seed of the splits. Changing it moves no photo that a version has.
+	Seed int64 `json:"seed" yaml:"seed"`
+	// MaxImages and MaxAnnotations bound one batch's labels.
+	MaxImages      int `json:"max_images" yaml:"max_images"`
+	MaxAnnotations int `json:"max_annotations" yaml:"max_annotations"`
+	// MaxLabelBytes bounds the size of a batch's labels.
+	MaxLabelBytes int64 `json:"max_label_bytes" yaml:"max_label_bytes"`
+}
+
+// DefaultPolicy holds out a fifth.
+func DefaultPolicy() Policy {
+	return Policy{ValShare: 0.2, MaxImages: 1_000_000, MaxAnnotations: 10_000_000, MaxLabelBytes: 4 << 30}
+}
+
+// Validate reports every fault of the policy.
+func (p Policy) Validate() error {
+	var faults []error
+	if !(p.ValShare >= 0 && p.ValShare < 1) {
+		faults = append(faults, fmt.Errorf("val_share is %v: it must be at least 0 and below 1", p.ValShare))
+	}
+	if p.MaxImages < 1 {
+		faults = append(faults, fmt.Errorf("max_images is %d: it must be at least 1", p.MaxImages))
+	}
+	if p.MaxAnnotations < 1 {
+		faults = append(faults, fmt.Errorf("max_annotations is %d: it must be at least 1", p.MaxAnnotations))
+	}
+	if p.MaxLabelBytes < 1 {
+		faults = append(faults, fmt.Errorf("max_label_bytes is %d: it must be at least 1", p.MaxLabelBytes))
+	}
+	return errors.Join(faults...)
+}

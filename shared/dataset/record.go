@@ -1,0 +1,110 @@
+package dataset
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+
+	"github.com/litterloop/litterloop/shared/errs"
+)
+
+// Seen is what was found out about a photo's bytes. Fault is set for a photo
+// that cannot be used; then only MD5 and Size hold.
+type Seen struct {
+	MD5         string
+	Size        int64
+	Width       int // displayed
+	Height      int
+	Orientation int
+	Fault       error // permanent
+}
+
+// Record is a batch as converted: the labels and what its photos turned out to
+// be, settled. Its hash names it, so that the same batch gives one record.
+type Record struct {
+	Schema   int           `json:"schema"`
+	Batch    string        `json:"batch"`
+	Classes  []string      `json:"classes"`
+	Photos   []RecordPhoto `json:"photos"` // in name order
+	Findings []Finding     `json:"findings,omitempty"`
+}
+
+// RecordPhoto is a photo of a record. One with a Fault is in no version.
+type RecordPhoto struct {
+	Name        string    `json:"name"` // below the batch
+	File        string    `json:"file"` // below the batch's folder in a version
+	MD5         string    `json:"md5"`
+	Size        int64     `json:"size"`
+	Width       int       `json:"width,omitempty"`
+	Height      int       `json:"height,omitempty"`
+	Orientation int       `json:"orientation,omitempty"`
+	Boxes       []Box     `json:"boxes,omitempty"` // Class is an index into Record.Classes
+	Fault       errs.Code `json:"fault,omitempty"`
+}
+
+// NewRecord settles a batch. seen tells of every photo that the labels name, by
+// name; extra are the names of photos that they do not.
+func NewRecord(batch string, l Labels, seen map[string]Seen, extra []string) Record {
+	var r Report
+	r.Merge(l.Findings)
+	rec := Record{Schema: 1, Batch: batch, Classes: l.Classes, Photos: make([]RecordPhoto, len(l.Photos))}
+	names := make([]string, len(l.Photos))
+	for i, p := range l.Photos {
+		names[i] = p.Name
+	}
+	files := distinct(names)
+	first := map[string]string{} // name by MD5
+	for i, p := range l.Photos {
+		s := seen[p.Name]
+		out := RecordPhoto{Name: p.Name, File: files[i], MD5: s.MD5, Size: s.Size}
+		original, again := first[s.MD5]
+		switch {
+		case s.Fault != nil:
+			code, _ := errs.Reason(s.Fault)
+			out.Fault = cmp.Or(code, "photo-unreadable")
+			r.AddAs(Quarantined, out.Fault, "the photo cannot be used: "+s.Fault.Error(), p.Name)
+		case again:
+			out.Fault = PhotoDuplicate
+			r.Add(PhotoDuplicate, fmt.Sprintf("%s is %s", p.Name, original))
+		default:
+			first[s.MD5] = p.Name
+			out.Width, out.Height, out.Orientation = s.Width, s.Height, s.Orientation
+			if p.Width > 0 && p.Height > 0 && !(p.Width == s.Width && p.Height == s.Height) && !(p.Width == s.Height && p.Height == s.Width) {
+				r.Add(SizeDiffers, fmt.Sprintf("%s: declared %dx%d, is %dx%d", p.Name, p.Width, p.Height, s.Width, s.Height))
+			}
+			out.Boxes = Clip(p.Boxes, s.Width, s.Height, p.Name, &r)
+			if out.File != out.Name {
+				r.Add(NameChanged, fmt.Sprintf("%s: %s", out.Name, out.File))
+			}
+		}
+		rec.Photos[i] = out
+	}
+	for _, name := range extra {
+		r.Add(PhotoNotInLabels, name)
+	}
+	rec.Findings = r.Findings()
+	return rec
+}
+
+// Hash names the record by its content.
+func (r Record) Hash() string {
+	p, err := json.Marshal(r)
+	if err != nil { // every field is plain data and boxes are finite
+		panic(err)
+	}
+	sum := sha256.Sum256(p)
+	return hex.EncodeToString(sum[:16])
+}
+
+// Counts of the photos that can be used.
+func (r Record) Counts() (c Counts) {
+	for _, p := range r.Photos {
+		if p.Fault == "" {
+			c.Photos++
+			c.Boxes += len(p.Boxes)
+		}
+	}
+	return c
+}

@@ -1,0 +1,114 @@
+package dataset
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/litterloop/litterloop/shared/errs"
+)
+
+// Kind says what was done about a finding.
+type Kind string
+
+// The kinds of findings of a conversion.
+const (
+	Quarantined Kind = "quarantined" // left out of the version
+	Clipped     Kind = "clipped"     // cut at the photo's edges
+	Duplicate   Kind = "duplicate"   // there is another of the same
+	Note        Kind = "note"        // nothing was changed
+)
+
+// Reason codes of a conversion.
+const (
+	BoxNotFinite        errs.Code = "box-not-finite"
+	BoxEmpty            errs.Code = "box-empty"
+	BoxOutside          errs.Code = "box-outside"
+	BoxMissing          errs.Code = "box-missing"
+	BoxCrowd            errs.Code = "box-crowd"
+	ImageUnknown        errs.Code = "annotation-without-image"
+	CategoryUnknown     errs.Code = "category-unknown"
+	BoxNegativeOrigin   errs.Code = "box-negative-origin"
+	BoxBeyondEdge       errs.Code = "box-beyond-edge"
+	AnnotationDuplicate errs.Code = "annotation-id-duplicate"
+	ImageDuplicate      errs.Code = "image-id-duplicate"
+	NameDuplicate       errs.Code = "file-name-duplicate"
+	CategoryDuplicate   errs.Code = "category-duplicate"
+	PhotoDuplicate      errs.Code = "photo-duplicate"
+	NameUnsafe          errs.Code = "name-unsafe"
+	NameMissing         errs.Code = "name-missing"
+	PhotoNotInLabels    errs.Code = "photo-not-in-labels"
+	SizeDiffers         errs.Code = "size-differs"
+	NameChanged         errs.Code = "name-changed"
+	CategoryNameless    errs.Code = "category-nameless"
+)
+
+// explained tells people what a code means and what to do.
+var explained = map[errs.Code]struct {
+	kind    Kind
+	message string
+}{
+	BoxNotFinite:        {Quarantined, "the box holds NaN or Infinity: label the object again"},
+	BoxEmpty:            {Quarantined, "the box has no width or no height: label the object again"},
+	BoxOutside:          {Quarantined, "the box lies wholly outside its photo: check that the labels belong to this photo"},
+	BoxMissing:          {Quarantined, "the annotation has no bbox of four numbers and no polygon to take one from"},
+	BoxCrowd:            {Quarantined, "the annotation is a crowd region (iscrowd), which names no single object"},
+	ImageUnknown:        {Quarantined, "the annotation's image_id is not among the images"},
+	CategoryUnknown:     {Quarantined, "the annotation's category_id is not among the categories"},
+	BoxNegativeOrigin:   {Clipped, "the box began left of or above its photo"},
+	BoxBeyondEdge:       {Clipped, "the box ended beyond its photo's right or lower edge"},
+	AnnotationDuplicate: {Duplicate, "several annotations have this id; each is kept"},
+	ImageDuplicate:      {Duplicate, "several images have this id; annotations go to the first"},
+	NameDuplicate:       {Duplicate, "several images have this file_name; their boxes go to one photo"},
+	CategoryDuplicate:   {Duplicate, "several categories have this id or name; they are one class"},
+	PhotoDuplicate:      {Duplicate, "the photo is byte for byte another of the batch; the first in name order is kept"},
+	NameUnsafe:          {Quarantined, "the file_name leaves the batch (.., an absolute path) or is no name: rename the photo"},
+	NameMissing:         {Quarantined, "the image has no file_name"},
+	PhotoNotInLabels:    {Note, "the photo is not named by the labels, and is not used"},
+	SizeDiffers:         {Note, "the declared size is not the photo's, not even turned: check that the boxes fit"},
+	NameChanged:         {Note, "the name is different in the version, so that it works on every file system and has labels of its own"},
+	CategoryNameless:    {Note, "the category has no name and is called after its id"},
+}
+
+// maxExamples of a finding are kept: enough to see the pattern.
+const maxExamples = 10
+
+// Report gathers findings. The zero value is ready.
+type Report struct {
+	byCode map[errs.Code]*Finding
+}
+
+// Add counts one finding of a code that this package explains.
+func (r *Report) Add(code errs.Code, example string) {
+	r.AddAs(explained[code].kind, code, explained[code].message, example)
+}
+
+// AddAs counts one finding of any code; the first message for a code stays.
+func (r *Report) AddAs(kind Kind, code errs.Code, message, example string) {
+	r.Merge([]Finding{{Code: code, Kind: kind, Message: message, Count: 1, Examples: []string{example}}})
+}
+
+// Merge counts what was found elsewhere too.
+func (r *Report) Merge(found []Finding) {
+	if r.byCode == nil {
+		r.byCode = map[errs.Code]*Finding{}
+	}
+	for _, o := range found {
+		f := r.byCode[o.Code]
+		if f == nil {
+			f = &Finding{Code: o.Code, Kind: o.Kind, Message: o.Message}
+			r.byCode[o.Code] = f
+		}
+		f.Count += o.Count
+		f.Examples = append(f.Examples, o.Examples[:min(len(o.Examples), maxExamples-len(f.Examples))]...)
+	}
+}
+
+// Findings are what was gathered, in code order.
+func (r *Report) Findings() []Finding {
+	var all []Finding
+	for _, f := range r.byCode {
+		all = append(all, *f)
+	}
+	slices.SortFunc(all, func(x, y Finding) int { return strings.Compare(string(x.Code), string(y.Code)) })
+	return all
+}
