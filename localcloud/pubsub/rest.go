@@ -1,8 +1,163 @@
 package pubsub
 
-import "net/http"
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
 
-// ServeHTTP is the JSON API, under /v1/.
+	pb "cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	codepb "google.golang.org/genproto/googleapis/rpc/code"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+)
+
+// maxRESTBody is a publish request of 10 MB with its data in base64.
+const maxRESTBody = 16 << 20
+
+// ServeHTTP is the JSON API, under /v1/projects/: what gcloud speaks.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.rest.ServeHTTP(w, r) }
 
-func (s *Server) routes() http.Handler { return http.NotFoundHandler() }
+// A resource in the path is "ID" or "ID:verb", which a mux pattern cannot tell
+// apart; the handlers are therefore keyed by "METHOD collection:verb".
+func (s *Server) routes() http.Handler {
+	p, r := publisher{s: s}, subscriber{s: s}
+	one := map[string]http.HandlerFunc{
+		"PUT topics:":         endpoint(p.CreateTopic, func(q *pb.Topic, c restCall) { q.Name = c.name }),
+		"PATCH topics:":       endpoint(p.UpdateTopic, func(q *pb.UpdateTopicRequest, c restCall) { topicOf(q).Name = c.name }),
+		"GET topics:":         endpoint(p.GetTopic, func(q *pb.GetTopicRequest, c restCall) { q.Topic = c.name }),
+		"DELETE topics:":      endpoint(p.DeleteTopic, func(q *pb.DeleteTopicRequest, c restCall) { q.Topic = c.name }),
+		"POST topics:publish": endpoint(p.Publish, func(q *pb.PublishRequest, c restCall) { q.Topic = c.name }),
+
+		"PUT subscriptions:":                   endpoint(r.CreateSubscription, func(q *pb.Subscription, c restCall) { q.Name = c.name }),
+		"PATCH subscriptions:":                 endpoint(r.UpdateSubscription, func(q *pb.UpdateSubscriptionRequest, c restCall) { subscriptionOf(q).Name = c.name }),
+		"GET subscriptions:":                   endpoint(r.GetSubscription, func(q *pb.GetSubscriptionRequest, c restCall) { q.Subscription = c.name }),
+		"DELETE subscriptions:":                endpoint(r.DeleteSubscription, func(q *pb.DeleteSubscriptionRequest, c restCall) { q.Subscription = c.name }),
+		"POST subscriptions:pull":              endpoint(r.Pull, func(q *pb.PullRequest, c restCall) { q.Subscription = c.name }),
+		"POST subscriptions:acknowledge":       endpoint(r.Acknowledge, func(q *pb.AcknowledgeRequest, c restCall) { q.Subscription = c.name }),
+		"POST subscriptions:modifyAckDeadline": endpoint(r.ModifyAckDeadline, func(q *pb.ModifyAckDeadlineRequest, c restCall) { q.Subscription = c.name }),
+		"POST subscriptions:modifyPushConfig":  endpoint(r.ModifyPushConfig, func(q *pb.ModifyPushConfigRequest, c restCall) { q.Subscription = c.name }),
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/v1/projects/{project}/{collection}/{resource}", func(w http.ResponseWriter, q *http.Request) {
+		_, verb, _ := strings.Cut(q.PathValue("resource"), ":")
+		if h := one[q.Method+" "+q.PathValue("collection")+":"+verb]; h != nil {
+			h(w, q)
+			return
+		}
+		restError(w, status.Errorf(codes.NotFound, "the local Pub/Sub has no %s %s", q.Method, q.URL.Path))
+	})
+	mux.HandleFunc("GET /v1/projects/{project}/topics", endpoint(p.ListTopics, func(q *pb.ListTopicsRequest, c restCall) {
+		q.Project, q.PageSize, q.PageToken = c.project, c.pageSize, c.pageToken
+	}))
+	mux.HandleFunc("GET /v1/projects/{project}/subscriptions", endpoint(r.ListSubscriptions, func(q *pb.ListSubscriptionsRequest, c restCall) {
+		q.Project, q.PageSize, q.PageToken = c.project, c.pageSize, c.pageToken
+	}))
+	mux.HandleFunc("GET /v1/projects/{project}/snapshots", endpoint(r.ListSnapshots, func(q *pb.ListSnapshotsRequest, c restCall) {
+		q.Project = c.project
+	}))
+	mux.HandleFunc("GET /v1/projects/{project}/{collection}/{resource}/subscriptions", endpoint(p.ListTopicSubscriptions, func(q *pb.ListTopicSubscriptionsRequest, c restCall) {
+		q.Topic, q.PageSize, q.PageToken = c.name, c.pageSize, c.pageToken
+	}))
+	return mux
+}
+
+// restCall is what the URL says.
+type restCall struct {
+	project   string // projects/P
+	name      string // projects/P/collection/ID, without a verb
+	pageSize  int32
+	pageToken string
+}
+
+func topicOf(q *pb.UpdateTopicRequest) *pb.Topic {
+	if q.Topic == nil {
+		q.Topic = &pb.Topic{}
+	}
+	return q.Topic
+}
+
+func subscriptionOf(q *pb.UpdateSubscriptionRequest) *pb.Subscription {
+	if q.Subscription == nil {
+		q.Subscription = &pb.Subscription{}
+	}
+	return q.Subscription
+}
+
+// messageOf is a pointer to T that is a protobuf message.
+type messageOf[T any] interface {
+	*T
+	proto.Message
+}
+
+// endpoint turns a method of a service into a handler: the body is the request,
+// and fill adds what the URL says.
+func endpoint[T any, Q messageOf[T], A proto.Message](call func(context.Context, Q) (A, error), fill func(Q, restCall)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		// Not r.FormValue: it would eat a body that curl -d labels as a form.
+		query := r.URL.Query()
+		c := restCall{project: "projects/" + r.PathValue("project"), pageToken: query.Get("pageToken")}
+		id, _, _ := strings.Cut(r.PathValue("resource"), ":")
+		c.name = c.project + "/" + r.PathValue("collection") + "/" + id
+		if n := query.Get("pageSize"); n != "" {
+			size, err := strconv.ParseInt(n, 10, 32)
+			if err != nil {
+				restError(w, invalid("pageSize %q is not a number", n))
+				return
+			}
+			c.pageSize = int32(size)
+		}
+		q := Q(new(T))
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRESTBody))
+		if err != nil {
+			restError(w, invalid("read the request: %v", err))
+			return
+		}
+		if len(body) > 0 {
+			if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(body, q); err != nil {
+				restError(w, invalid("the request is not the JSON of a %s: %v", q.ProtoReflect().Descriptor().Name(), err))
+				return
+			}
+		}
+		fill(q, c)
+		answer, err := call(r.Context(), q)
+		if err != nil {
+			restError(w, err)
+			return
+		}
+		p, err := protojson.Marshal(answer)
+		if err != nil {
+			restError(w, status.Errorf(codes.Internal, "encode the answer: %v", err))
+			return
+		}
+		w.Header().Set("Content-Type", "application/json; charset=UTF-8")
+		_, _ = w.Write(p) // a client that is gone asks again
+	}
+}
+
+// httpStatus is google.rpc.Code's mapping to HTTP, for the codes used here.
+var httpStatus = map[codes.Code]int{
+	codes.InvalidArgument:    http.StatusBadRequest,
+	codes.FailedPrecondition: http.StatusBadRequest,
+	codes.NotFound:           http.StatusNotFound,
+	codes.AlreadyExists:      http.StatusConflict,
+	codes.Unimplemented:      http.StatusNotImplemented,
+	codes.Unavailable:        http.StatusServiceUnavailable,
+}
+
+func restError(w http.ResponseWriter, err error) {
+	st := status.Convert(err)
+	code, ok := httpStatus[st.Code()]
+	if !ok {
+		code = http.StatusInternalServerError
+	}
+	w.Header().Set("Content-Type", "application/json; charset=UTF-8")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]any{
+		"code": code, "message": st.Message(), "status": codepb.Code(st.Code()).String(),
+	}})
+}

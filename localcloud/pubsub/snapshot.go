@@ -73,36 +73,38 @@ func (s *Server) capture() capture {
 	return c
 }
 
-// frames encodes the capture as records, one to a frame.
-func (c capture) frames() iter.Seq[[]byte] {
-	return func(yield func([]byte) bool) {
-		buf := appendHighestIDs(nil, c.lastID, c.lastUID)
+// frames encodes the capture as records, one to a frame. An error ends it.
+func (c capture) frames() iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		if !yield(appendHighestIDs(nil, c.lastID, c.lastUID), nil) {
+			return
+		}
+		var buf []byte
 		for _, t := range c.topics {
-			if !yield(buf) {
+			var err error
+			if buf, err = appendTopic(buf[:0], t); !yield(buf, err) {
 				return
 			}
-			buf, _ = appendTopic(buf[:0], t)
 		}
 		for _, uid := range slices.Sorted(maps.Keys(c.subs)) {
-			if !yield(buf) {
+			var err error
+			if buf, err = appendSub(buf[:0], uid, c.subs[uid]); !yield(buf, err) {
 				return
 			}
-			buf, _ = appendSub(buf[:0], uid, c.subs[uid])
 		}
 		for _, o := range c.owed {
-			if !yield(buf) {
+			m := &pb.PubsubMessage{Data: o.message.Data, Attributes: o.message.Attributes, OrderingKey: o.message.OrderingKey}
+			encoded, err := proto.Marshal(m)
+			buf = appendPublish(buf[:0], o.message.id, o.message.PublishTime.AsTime(), o.uids, encoded)
+			if !yield(buf, err) {
 				return
 			}
-			m := &pb.PubsubMessage{Data: o.message.Data, Attributes: o.message.Attributes, OrderingKey: o.message.OrderingKey}
-			encoded, _ := proto.Marshal(m)
-			buf = appendPublish(buf[:0], o.message.id, o.message.PublishTime.AsTime(), o.uids, encoded)
 		}
 		for _, f := range c.failures {
-			if !yield(buf) {
+			buf = appendFail(buf[:0], f.uid, f.id, f.failures, f.due)
+			if !yield(buf, nil) {
 				return
 			}
-			buf = appendFail(buf[:0], f.uid, f.id, f.failures, f.due)
 		}
-		yield(buf)
 	}
 }

@@ -84,7 +84,7 @@ func readFile(path string, replay func([]byte) error) (good int64, err error) {
 	}
 }
 
-func writeSnapshot(dir string, n uint64, frames iter.Seq[[]byte]) error {
+func writeSnapshot(dir string, n uint64, frames iter.Seq2[[]byte, error]) error {
 	f, err := renameio.NewPendingFile(snapshotPath(dir, n), renameio.WithTempDir(dir), renameio.WithPermissions(0o644))
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
@@ -92,7 +92,10 @@ func writeSnapshot(dir string, n uint64, frames iter.Seq[[]byte]) error {
 	defer f.Cleanup()
 	w := bufio.NewWriterSize(f, 256<<10)
 	var buf []byte
-	for frame := range frames {
+	for frame, err := range frames {
+		if err != nil {
+			return fmt.Errorf("journal: snapshot: %w", err)
+		}
 		buf = appendFrame(buf[:0], frame)
 		if _, err := w.Write(buf); err != nil {
 			return fmt.Errorf("journal: write %s: %w", f.Name(), err)

@@ -178,9 +178,9 @@ func (j *Journal) Rotate() (uint64, error) {
 }
 
 // Snapshot writes frames as the state before segment n and removes the segments
-// that it replaces. After an error the old segments still stand and nothing is
+// that it replaces. An error in frames ends it. After an error the old segments still stand and nothing is
 // lost.
-func (j *Journal) Snapshot(n uint64, frames iter.Seq[[]byte]) error {
+func (j *Journal) Snapshot(n uint64, frames iter.Seq2[[]byte, error]) error {
 	if err := writeSnapshot(j.dir, n, frames); err != nil {
 		return err
 	}
