@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"strings"
 
@@ -41,7 +42,7 @@ func (a operationsAPI) WaitOperation(ctx context.Context, req *longrunningpb.Wai
 		op, err = a.s.operation(req.Name)
 		return err != nil || op.Done
 	})
-	if waited == errClosed {
+	if errors.Is(waited, errClosed) {
 		return nil, status.Error(codes.Unavailable, waited.Error())
 	}
 	return op, err

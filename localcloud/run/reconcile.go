@@ -72,9 +72,12 @@ func (s *Server) reconcile(v *service) {
 	ctx, cancel := context.WithCancel(s.ctx)
 	v.superseded = cancel
 	doc := v.doc
-	// What must prove itself: the latest revision, and whatever gets traffic
-	// or a tag.
-	wanted := map[string]*instance{id(doc.LatestCreatedRevision): nil}
+	// What must prove itself: whatever gets traffic or a tag, and the latest
+	// revision unless it failed before; that one must not bar the way back.
+	wanted := map[string]*instance{}
+	if r := v.revisions[id(doc.LatestCreatedRevision)]; r != nil && r.Reconciling {
+		wanted[id(r.Name)] = nil
+	}
 	for _, t := range doc.Traffic {
 		if t.Type == toRevision {
 			wanted[id(t.Revision)] = nil
