@@ -1,0 +1,210 @@
+package graph_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/litterloop/litterloop/shared/onnxruntime"
+	"github.com/litterloop/litterloop/shared/training/embedded/graph"
+	"github.com/litterloop/litterloop/shared/training/embedded/session"
+)
+
+func needRuntime(t testing.TB) {
+	t.Helper()
+	if err := onnxruntime.Init(); err != nil {
+		t.Skip("needs ONNX Runtime:", err)
+	}
+}
+
+const (
+	batch = 2
+	size  = 16
+)
+
+// network is a small one around the operator under test; it ends in [N,C,A].
+type network func(b *graph.Builder, images graph.Tensor) graph.Tensor
+
+func bias(n int) []float32 { return make([]float32, n) }
+
+func TestGradient_equalsFiniteDifferences(t *testing.T) {
+	needRuntime(t)
+	// Every network puts the operator under test between two layers with
+	// parameters, so that both its own gradient and the one it hands on count.
+	for name, build := range map[string]network{
+		"convolution 1x1 with bias": func(b *graph.Builder, x graph.Tensor) graph.Tensor {
+			return b.Flatten(b.Conv1x1("last", b.Conv1x1("tested", b.ConvBN("first", x, 4, 1, 1), bias(4)), bias(3)))
+		},
+		"convolution 3x3, normalisation, SiLU": func(b *graph.Builder, x graph.Tensor) graph.Tensor {
+			return b.Flatten(b.Conv1x1("last", b.ConvBN("tested", b.Conv1x1("first", x, bias(4)), 5, 3, 1), bias(3)))
+		},
+		"convolution 1x1, normalisation, SiLU": func(b *graph.Builder, x graph.Tensor) graph.Tensor {
+			return b.Flatten(b.Conv1x1("last", b.ConvBN("tested", b.Conv1x1("first", x, bias(4)), 5, 1, 1), bias(3)))
+		},
+		"convolution 3x3 of stride 2": func(b *graph.Builder, x graph.Tensor) graph.Tensor {
+			return b.Flatten(b.Conv1x1("last", b.ConvBN("tested", b.Conv1x1("first", x, bias(4)), 5, 3, 2), bias(3)))
+		},
+		"convolution 6x6 of stride 4": func(b *graph.Builder, x graph.Tensor) graph.Tensor {
+			return b.Flatten(b.Conv1x1("last", b.ConvBN("tested", b.Conv1x1("first", x, bias(4)), 5, 6, 4), bias(3)))
+		},
+		"sum of a tensor read twice": func(b *graph.Builder, x graph.Tensor) graph.Tensor {
+			h := b.Conv1x1("first", x, bias(4))
+			return b.Flatten(b.Conv1x1("last", b.Add(h, b.ConvBN("branch", h, 4, 3, 1)), bias(3)))
+		},
+		"doubled in size": func(b *graph.Builder, x graph.Tensor) graph.Tensor {
+			h := b.ConvBN("first", x, 4, 3, 2)
+			return b.Flatten(b.Conv1x1("last", b.Upsample2(h), bias(3)))
+		},
+		"joined along channels": func(b *graph.Builder, x graph.Tensor) graph.Tensor {
+			h := b.Concat(1, b.Conv1x1("first", x, bias(4)), b.ConvBN("second", x, 3, 3, 1))
+			return b.Flatten(b.Conv1x1("last", h, bias(3)))
+		},
+		"joined along anchors": func(b *graph.Builder, x graph.Tensor) graph.Tensor {
+			h := b.Conv1x1("first", x, bias(4))
+			return b.Concat(2, b.Flatten(b.Conv1x1("last", h, bias(3))), b.Flatten(b.Conv1x1("small", b.ConvBN("down", h, 4, 3, 2), bias(3))))
+		},
+	} {
+		t.Run(name, func(t *testing.T) { checkGradient(t, build) })
+	}
+}
+
+// checkGradient compares the gradient of a random linear functional of the
+// output with differences along a random direction in each parameter.
+func checkGradient(t *testing.T, build network) {
+	b := graph.New()
+	out := build(b, b.Input("images", batch, 3, size, size))
+	pair := b.Gradient(out)
+	forward := open(t, pair.Forward, pair.ForwardInputs, pair.ForwardOutputs)
+	backward := open(t, pair.Backward, pair.BackwardInputs, pair.BackwardOutputs)
+	r := rand.New(rand.NewPCG(1, 2))
+	images := tensor(t, random(r, batch*3*size*size, 1), batch, 3, size, size)
+	params := b.Initial(3)
+	for i := range params { // biases and head weights start too small to tell
+		params[i] += float32(r.NormFloat64() * 0.3)
+	}
+	functional := tensor(t, random(r, out.Shape[0]*out.Shape[1]*out.Shape[2], 0.1), out.Shape...)
+	value := func(p []float32) float64 {
+		o := run(t, forward, tensor(t, p, len(p)), images)
+		sum := 0.0
+		for i, v := range o[0].Data {
+			sum += float64(v) * float64(functional.Data[i])
+		}
+		return sum
+	}
+	kept := run(t, forward, tensor(t, params, len(params)), images)
+	gradient := run(t, backward, append([]*session.Tensor{functional, tensor(t, params, len(params)), images}, kept[2:]...)...)[0].Data
+
+	for _, p := range b.Params() {
+		const h = 1e-2
+		plus, minus := append([]float32(nil), params...), append([]float32(nil), params...)
+		analytic := 0.0
+		for i := p.Offset; i < p.Offset+p.Size; i++ {
+			d := r.NormFloat64() / math.Sqrt(float64(p.Size))
+			plus[i], minus[i] = params[i]+float32(h*d), params[i]-float32(h*d)
+			analytic += d * float64(gradient[i])
+		}
+		numeric := (value(plus) - value(minus)) / (2 * h)
+		// float32 outputs leave about 1e-3 of the difference uncertain.
+		if diff := math.Abs(analytic - numeric); diff > 2e-3+0.01*math.Abs(numeric) {
+			t.Errorf("parameter %s %v: gradient %g along a direction, finite difference %g", p.Name, p.Shape, analytic, numeric)
+		}
+	}
+}
+
+func TestOptimizer_isAdamW(t *testing.T) {
+	needRuntime(t)
+	b := graph.New()
+	x := b.Input("images", 1, 2, 4, 4)
+	out := b.Flatten(b.Conv1x1("last", b.ConvBN("first", x, 2, 1, 1), []float32{0.5}))
+	pair := b.Optimizer(out)
+	forward := open(t, pair.Forward, pair.ForwardInputs, pair.ForwardOutputs)
+	backward := open(t, pair.Backward, pair.BackwardInputs, pair.BackwardOutputs)
+	r := rand.New(rand.NewPCG(4, 5))
+	images := tensor(t, random(r, 2*16, 1), 1, 2, 4, 4)
+	n := b.ParamSize()
+	params, m, v, average := random(r, n, 1), random(r, n, 0.1), make([]float32, n), random(r, n, 1)
+	for i := range v {
+		v[i] = 0.01 + r.Float32()
+	}
+	const step, rate, decay, ema = 7, 0.1, 0.05, 0.9
+	hyper := graph.Hyper(step, rate, decay, ema)
+	d := tensor(t, random(r, 16, 30), 1, 1, 16) // large enough to be clipped
+	kept := run(t, forward, tensor(t, params, n), images)
+	got := run(t, backward, append([]*session.Tensor{d, tensor(t, params, n), tensor(t, m, n), tensor(t, v, n), tensor(t, average, n), tensor(t, hyper[:], len(hyper)), images}, kept[2:]...)...)
+
+	// The moments give the gradient back; it must be clipped to length 10.
+	norm := 0.0
+	mask := map[int]bool{}
+	for _, p := range b.Params() {
+		for i := p.Offset; p.Decay && i < p.Offset+p.Size; i++ {
+			mask[i] = true
+		}
+	}
+	for i := range n {
+		g := (float64(got[1].Data[i]) - 0.9*float64(m[i])) / 0.1
+		norm += g * g
+		v2 := 0.999*float64(v[i]) + 0.001*g*g
+		update := float64(got[1].Data[i]) / (1 - math.Pow(0.9, step)) / (math.Sqrt(v2/(1-math.Pow(0.999, step))) + 1e-8)
+		if mask[i] {
+			update += decay * float64(params[i])
+		}
+		want := float64(params[i]) - rate*update
+		if math.Abs(want-float64(got[0].Data[i])) > 1e-4*(1+math.Abs(want)) {
+			t.Fatalf("parameter %d is %g after the step, AdamW makes it %g", i, got[0].Data[i], want)
+		}
+		if mean := ema*float64(average[i]) + (1-ema)*want; math.Abs(mean-float64(got[3].Data[i])) > 1e-4*(1+math.Abs(mean)) {
+			t.Fatalf("average %d is %g after the step, want %g", i, got[3].Data[i], mean)
+		}
+	}
+	if n := math.Sqrt(norm); math.Abs(n-10) > 0.01 || got[4].Data[0] <= 10 {
+		t.Errorf("the gradient of norm %g was applied with norm %g, want it clipped to 10", got[4].Data[0], n)
+	}
+}
+
+// TestInference_foldsNormalisation: with the statistics of a batch, the
+// inference graph answers for that batch as the training graph did.
+func TestInference_foldsNormalisation(t *testing.T) {
+	needRuntime(t)
+	build := func(b *graph.Builder, x graph.Tensor) graph.Tensor {
+		return b.Flatten(b.Conv1x1("last", b.ConvBN("second", b.ConvBN("first", x, 6, 6, 4), 5, 3, 1), bias(3)))
+	}
+	b := graph.New()
+	pair := b.Gradient(build(b, b.Input("images", batch, 3, size, size)))
+	forward := open(t, pair.Forward, pair.ForwardInputs, pair.ForwardOutputs)
+	r := rand.New(rand.NewPCG(6, 7))
+	images := tensor(t, random(r, batch*3*size*size, 1), batch, 3, size, size)
+	params := random(r, b.ParamSize(), 0.5)
+	want := run(t, forward, tensor(t, params, len(params)), images)
+
+	inference := graph.NewInference(graph.Weights{Params: params, Stats: want[1].Data})
+	y := build(inference, inference.Input("images", -1, 3, -1, -1))
+	got := run(t, open(t, inference.Inference(
+		values(y.Name, "n", 3, "a"), values("images", "n", 3, "h", "w"), nil), []string{"images"}, []string{y.Name}), images)
+	for i, v := range want[0].Data {
+		if math.Abs(float64(v-got[0].Data[i])) > 1e-4*(1+math.Abs(float64(v))) {
+			t.Fatalf("output %d: training graph %g, inference graph %g", i, v, got[0].Data[i])
+		}
+	}
+}
+
+func TestInitial_isSeeded(t *testing.T) {
+	make := func(seed uint64) []float32 {
+		b := graph.New()
+		b.ConvBN("layer", b.Input("images", 1, 3, 8, 8), 4, 3, 1)
+		return b.Initial(seed)
+	}
+	same := func(a, b []float32) bool {
+		for i := range a {
+			if a[i] != b[i] {
+				return false
+			}
+		}
+		return true
+	}
+	if !same(make(1), make(1)) {
+		t.Error("one seed drew two sets of weights")
+	}
+	if same(make(1), make(2)) {
+		t.Error("two seeds drew the same weights")
+	}
+}
