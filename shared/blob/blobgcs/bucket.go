@@ -18,17 +18,20 @@ import (
 // Bucket is one Cloud Storage bucket. Requests that fail for want of the service
 // are repeated a few times, with a pause; what still fails is errs.Unavailable.
 type Bucket struct {
-	name   string
-	handle *storage.BucketHandle
+	name string
+	// read repeats what fails; write does not, since a conditional write that is
+	// repeated must be judged by whether its first try succeeded: see attempts.
+	read, write *storage.BucketHandle
 }
 
 // New returns the bucket that client knows by that name. It makes no request;
 // the caller closes client.
 func New(client *storage.Client, bucket string) *Bucket {
-	// The client would repeat reads for as long as the context allows, and
-	// conditional writes without telling whether an earlier try may have
-	// succeeded. Both are decided here instead: see attempts.
-	return &Bucket{bucket, client.Bucket(bucket).Retryer(storage.WithPolicy(storage.RetryNever))}
+	return &Bucket{
+		name:  bucket,
+		read:  client.Bucket(bucket).Retryer(patience()...),
+		write: client.Bucket(bucket).Retryer(storage.WithPolicy(storage.RetryNever)),
+	}
 }
 
 // Name implements blob.Bucket.
@@ -43,7 +46,7 @@ func (b *Bucket) wrap(err *error, verb, name string) {
 func attrs(a *storage.ObjectAttrs) blob.Attrs {
 	return blob.Attrs{
 		Name: a.Name, Size: a.Size, Generation: a.Generation, MD5: hex.EncodeToString(a.MD5),
-		ContentType: a.ContentType, Metadata: a.Metadata, Updated: a.Updated,
+		ContentType: a.ContentType, Metadata: withoutToken(a.Metadata), Updated: a.Updated,
 	}
 }
 
@@ -57,12 +60,8 @@ func (b *Bucket) Stat(ctx context.Context, name string) (_ blob.Attrs, err error
 	return attrs(a), nil
 }
 
-func (b *Bucket) stat(ctx context.Context, name string) (a *storage.ObjectAttrs, err error) {
-	_, err = attempts(ctx, func() error {
-		a, err = b.handle.Object(name).Attrs(ctx)
-		return err
-	})
-	return a, err
+func (b *Bucket) stat(ctx context.Context, name string) (*storage.ObjectAttrs, error) {
+	return b.read.Object(name).Attrs(ctx)
 }
 
 // Open implements blob.Bucket. The attributes are those of the generation that
@@ -78,11 +77,7 @@ func (b *Bucket) Open(ctx context.Context, name string, offset, length int64) (_
 		if offset == a.Size {
 			return io.NopCloser(emptyReader{}), attrs(a), nil
 		}
-		var r *storage.Reader
-		_, err = attempts(ctx, func() error {
-			r, err = b.handle.Object(name).Generation(a.Generation).ReadCompressed(true).NewRangeReader(ctx, offset, length)
-			return err
-		})
+		r, err := b.read.Object(name).Generation(a.Generation).ReadCompressed(true).NewRangeReader(ctx, offset, length)
 		if missing(err) { // overwritten or deleted since: the next stat tells
 			continue
 		}
@@ -96,7 +91,7 @@ func (b *Bucket) Open(ctx context.Context, name string, offset, length int64) (_
 // Delete implements blob.Bucket.
 func (b *Bucket) Delete(ctx context.Context, name string, ifGeneration int64) (err error) {
 	defer b.wrap(&err, "delete", name)
-	o := b.handle.Object(name)
+	o := b.write.Object(name)
 	if ifGeneration != blob.Any {
 		o = o.If(storage.Conditions{GenerationMatch: ifGeneration})
 	}
@@ -112,13 +107,9 @@ func (b *Bucket) List(ctx context.Context, prefix string) iter.Seq2[blob.Attrs, 
 	return func(yield func(blob.Attrs, error) bool) {
 		q := &storage.Query{Prefix: prefix, Projection: storage.ProjectionNoACL}
 		q.SetAttrSelection([]string{"Name", "Size", "Generation", "MD5", "ContentType", "Metadata", "Updated"})
-		it := b.handle.Objects(ctx, q)
+		it := b.read.Objects(ctx, q)
 		for {
-			var a *storage.ObjectAttrs
-			_, err := attempts(ctx, func() (err error) {
-				a, err = it.Next()
-				return err
-			})
+			a, err := it.Next()
 			if err == iterator.Done {
 				return
 			}

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"cloud.google.com/go/storage"
+	"github.com/googleapis/gax-go/v2"
 	"google.golang.org/api/googleapi"
-	"google.golang.org/api/iterator"
 
 	"github.com/litterloop/litterloop/shared/errs"
 )
@@ -24,6 +24,14 @@ const (
 	maxTries   = 5
 	firstPause = 50 * time.Millisecond
 )
+
+// patience is the same for requests that the client itself repeats.
+func patience() []storage.RetryOption {
+	return []storage.RetryOption{
+		storage.WithMaxAttempts(maxTries),
+		storage.WithBackoff(gax.Backoff{Initial: firstPause, Max: firstPause << maxTries, Multiplier: 2}),
+	}
+}
 
 // attempts calls do until it succeeds or fails for good, and tells how often.
 func attempts(ctx context.Context, do func() error) (tries int, err error) {
@@ -71,7 +79,7 @@ func missing(err error) bool {
 // refused for now, or nobody answered. What ended by the caller's own context
 // is neither.
 func unavailable(err error) bool {
-	if err == nil || err == iterator.Done || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return false
 	}
 	switch code := status(err); {

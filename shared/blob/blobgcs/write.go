@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
+	"net/http"
 
 	"cloud.google.com/go/storage"
 
@@ -22,10 +22,12 @@ const (
 	chunkSize  = 8 << 20
 )
 
-// Write implements blob.Bucket. When a try's answer was lost and the next finds
-// the condition broken, the object decides: if it holds the very bytes that were
-// sent, the earlier try made it (or someone did who wrote the same), and that is
-// success; else it is errs.Conflict.
+// Write implements blob.Bucket. A conditional write carries a token of its own in
+// the object's metadata: when a try's answer was lost and the next finds the
+// condition broken, the token tells whether the earlier try made the object.
+// (Comparing contents would not do: two writers may write the same, and only one
+// may win.) If another write has followed by then, nobody can tell any more: that
+// is errs.Conflict, and whoever reads again finds the own write's effect there.
 func (b *Bucket) Write(ctx context.Context, name string, r io.Reader, o blob.WriteOptions) (_ blob.Attrs, err error) {
 	defer b.wrap(&err, "write", name)
 	head, err := io.ReadAll(io.LimitReader(r, smallWrite+1))
@@ -35,10 +37,12 @@ func (b *Bucket) Write(ctx context.Context, name string, r io.Reader, o blob.Wri
 	if len(head) > smallWrite {
 		return b.writeLarge(ctx, name, io.MultiReader(bytes.NewReader(head), r), o)
 	}
+	token := newToken(o)
 	sum := md5.Sum(head)
-	var a *storage.ObjectAttrs
+	var made *storage.ObjectAttrs
 	tries, err := attempts(ctx, func() error {
 		w := b.writer(ctx, name, o)
+		w.Metadata = token.addTo(o.Metadata)
 		w.ChunkSize = 0
 		w.MD5 = sum[:]
 		if _, err := w.Write(head); err != nil {
@@ -48,18 +52,23 @@ func (b *Bucket) Write(ctx context.Context, name string, r io.Reader, o blob.Wri
 		if err := w.Close(); err != nil {
 			return err
 		}
-		a = w.Attrs()
+		made = w.Attrs()
 		return nil
 	})
-	if tries > 1 && status(err) == 412 {
-		if live, serr := b.stat(ctx, name); serr == nil && live.Generation != o.IfGeneration && bytes.Equal(live.MD5, sum[:]) {
+	return b.settle(ctx, name, token, made, tries, err)
+}
+
+// settle decides what became of a write after so many tries.
+func (b *Bucket) settle(ctx context.Context, name string, token token, made *storage.ObjectAttrs, tries int, err error) (blob.Attrs, error) {
+	if err == nil {
+		return attrs(made), nil
+	}
+	if tries > 1 && status(err) == http.StatusPreconditionFailed {
+		if live, serr := b.stat(ctx, name); serr == nil && token.on(live) {
 			return attrs(live), nil
 		}
 	}
-	if err != nil {
-		return blob.Attrs{}, err
-	}
-	return attrs(a), nil
+	return blob.Attrs{}, err
 }
 
 func (b *Bucket) writeLarge(ctx context.Context, name string, r io.Reader, o blob.WriteOptions) (blob.Attrs, error) {
@@ -95,15 +104,15 @@ func (f failing) Read(p []byte) (int, error) {
 }
 
 func (b *Bucket) writer(ctx context.Context, name string, o blob.WriteOptions) *storage.Writer {
-	// The condition makes a session's chunks safe to repeat.
-	w := b.conditional(name, o.IfGeneration).Retryer(storage.WithPolicy(storage.RetryAlways), storage.WithMaxAttempts(maxTries)).NewWriter(ctx)
+	// Within a session, chunks are safe to repeat, whatever the condition.
+	w := b.conditional(name, o.IfGeneration).Retryer(append(patience(), storage.WithPolicy(storage.RetryAlways))...).NewWriter(ctx)
 	w.ContentType = o.ContentType
 	w.Metadata = o.Metadata
 	return w
 }
 
 func (b *Bucket) conditional(name string, ifGeneration int64) *storage.ObjectHandle {
-	o := b.handle.Object(name)
+	o := b.write.Object(name)
 	switch ifGeneration {
 	case blob.Any:
 		return o
@@ -129,29 +138,23 @@ func (b *Bucket) Copy(ctx context.Context, dst string, from blob.Bucket, src str
 	if err != nil {
 		return blob.Attrs{}, err
 	}
+	token := newToken(o)
+	metadata := a.Metadata
+	if o.Metadata != nil {
+		metadata = o.Metadata
+	}
 	var made *storage.ObjectAttrs
 	tries, err := attempts(ctx, func() error {
-		c := b.conditional(dst, o.IfGeneration).CopierFrom(source.handle.Object(src).Generation(a.Generation))
-		if o.ContentType != "" || o.Metadata != nil {
-			// Naming any attribute drops the source's others.
-			c.ContentType, c.Metadata = a.ContentType, maps.Clone(a.Metadata)
-			if o.ContentType != "" {
-				c.ContentType = o.ContentType
-			}
-			if o.Metadata != nil {
-				c.Metadata = o.Metadata
-			}
+		c := b.conditional(dst, o.IfGeneration).CopierFrom(source.write.Object(src).Generation(a.Generation))
+		// Naming one attribute drops the source's others, so all are named.
+		c.ContentType, c.ContentEncoding, c.ContentDisposition = a.ContentType, a.ContentEncoding, a.ContentDisposition
+		c.ContentLanguage, c.CacheControl = a.ContentLanguage, a.CacheControl
+		c.Metadata = token.addTo(metadata)
+		if o.ContentType != "" {
+			c.ContentType = o.ContentType
 		}
 		made, err = c.Run(ctx)
 		return err
 	})
-	if tries > 1 && status(err) == 412 {
-		if live, serr := b.stat(ctx, dst); serr == nil && live.Generation != o.IfGeneration && live.CRC32C == a.CRC32C && live.Size == a.Size {
-			return attrs(live), nil
-		}
-	}
-	if err != nil {
-		return blob.Attrs{}, err
-	}
-	return attrs(made), nil
+	return b.settle(ctx, dst, token, made, tries, err)
 }

@@ -106,6 +106,9 @@ func (b *Bucket) Copy(ctx context.Context, dst string, from blob.Bucket, src str
 	if o.ContentType == "" {
 		o.ContentType = a.ContentType
 	}
+	if o.Metadata == nil {
+		o.Metadata = a.Metadata
+	}
 	return b.put(dst, p, o)
 }
 
