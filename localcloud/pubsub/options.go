@@ -34,8 +34,9 @@ type Options struct {
 	Now func() time.Time
 	// HTTPClient sends pushes; default: one with connections kept per endpoint.
 	HTTPClient *http.Client
-	// MaxPushes bounds the push requests in flight for one subscription. Each
-	// subscription starts at one and doubles with success. Default 32.
+	// MaxPushes bounds the push requests in flight for one subscription. A
+	// subscription starts with one; each success allows one more, each failure
+	// halves what is allowed. Default 32.
 	MaxPushes int
 	// CompactBytes is how far the journal grows before a snapshot replaces it;
 	// it also bounds what a start has to replay. Default 16 MiB.
