@@ -52,7 +52,9 @@ func New(d event.TrainData, recipe json.RawMessage) (Training, error) {
 	if d.Dataset == "" || strings.ContainsAny(d.Dataset, "/\x00") {
 		return Training{}, errs.Permanentf(CodeBadRequest, "train event names data set version %q", d.Dataset)
 	}
-	recipe = compact(recipe)
+	if recipe = compact(recipe); len(recipe) == 0 || string(recipe) == "null" {
+		recipe = json.RawMessage("{}") // the trainer's defaults
+	}
 	sum := sha256.New()
 	for _, part := range []string{d.Dataset, string(recipe), d.Trigger, d.Ledger} {
 		sum.Write([]byte(part))

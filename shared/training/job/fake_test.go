@@ -33,6 +33,8 @@ type fakeTrainer struct {
 
 func (f *fakeTrainer) Fits(job.Start, []string, json.RawMessage) bool { return true }
 
+func (f *fakeTrainer) Complete(recipe json.RawMessage) (json.RawMessage, error) { return recipe, nil }
+
 func (f *fakeTrainer) Train(ctx context.Context, data job.Data, _ json.RawMessage, _ *job.Start, h job.Hooks) (job.Model, error) {
 	if f.refuse != "" {
 		return job.Model{}, errs.Permanentf("recipe-invalid", "%s", f.refuse)

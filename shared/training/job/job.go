@@ -77,6 +77,10 @@ type Model struct {
 // trained on; after any other the job is started again and goes on from the
 // checkpoint.
 type Trainer interface {
+	// Complete returns a recipe with the trainer's defaults for what it leaves
+	// out.
+	Complete(recipe json.RawMessage) (json.RawMessage, error)
+	// Train trains by a complete recipe.
 	Train(ctx context.Context, data Data, recipe json.RawMessage, start *Start, hooks Hooks) (Model, error)
 	// Fits tells whether a training on these classes can start from a model.
 	Fits(start Start, classes []string, recipe json.RawMessage) bool
@@ -171,6 +175,7 @@ type worker struct {
 	Deps
 	t        training.Training
 	progress *progress
+	recipe   json.RawMessage // complete
 	curve    curve
 	answers  map[string]Answer // of the candidate, by the photo's MD5
 }

@@ -40,7 +40,7 @@ func (w *worker) train(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	model, err := w.Trainer.Train(ctx, data, w.t.Recipe, start, w.hooks())
+	model, err := w.Trainer.Train(ctx, data, w.recipe, start, w.hooks())
 	if err != nil {
 		return fmt.Errorf("train run %s: %w", w.t.Run, err)
 	}
@@ -110,19 +110,22 @@ func (w *worker) startRun(ctx context.Context) (tracking.Run, error) {
 	if err := w.Runs.SetStatus(ctx, w.t.Run, tracking.Running); err != nil {
 		return run, err
 	}
+	if w.recipe, err = w.Trainer.Complete(w.t.Recipe); err != nil {
+		return run, err
+	}
 	params := map[string]string{paramDataset: w.t.Dataset, paramTrigger: w.t.Trigger}
-	for k, value := range w.recipe() {
+	for k, value := range w.parameters() {
 		params["recipe."+k] = printed(value)
 	}
 	return run, w.Runs.LogParams(ctx, w.t.Run, params)
 }
 
-// recipe returns the recipe's parameters by name; the trainer reports what is
-// wrong with one that is no JSON object.
-func (w *worker) recipe() map[string]any {
-	var parameters map[string]any
-	_ = json.Unmarshal(w.t.Recipe, &parameters)
-	return parameters
+// parameters returns the recipe's parameters by name; none when a trainer's
+// recipe is no object.
+func (w *worker) parameters() map[string]any {
+	var p map[string]any
+	_ = json.Unmarshal(w.recipe, &p)
+	return p
 }
 
 func printed(v any) string {
@@ -155,7 +158,7 @@ func (w *worker) start(ctx context.Context, run tracking.Run, classes []string) 
 			return nil, err
 		}
 	}
-	if start == nil || !w.Trainer.Fits(*start, classes, w.t.Recipe) {
+	if start == nil || !w.Trainer.Fits(*start, classes, w.recipe) {
 		start, from = nil, scratch
 	}
 	if chosen {

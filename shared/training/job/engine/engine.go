@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 
 	"github.com/litterloop/litterloop/shared/detector"
 	"github.com/litterloop/litterloop/shared/errs"
@@ -22,14 +23,26 @@ const licence = "Apache-2.0"
 // Trainer is the embedded trainer.
 type Trainer struct{}
 
+// Complete implements job.Trainer.
+func (Trainer) Complete(recipe json.RawMessage) (json.RawMessage, error) {
+	r, err := parse(recipe)
+	if err == nil {
+		err = r.Validate()
+	}
+	if err != nil {
+		return nil, errs.Permanentf(embedded.InvalidRecipe, "recipe: %w", err)
+	}
+	return json.Marshal(r)
+}
+
 // parse reads a recipe. What it leaves out is as in embedded.DefaultRecipe;
-// what no recipe has is a permanent error.
+// what no recipe has is an error.
 func parse(recipe json.RawMessage) (embedded.Recipe, error) {
 	r := embedded.DefaultRecipe()
 	d := json.NewDecoder(bytes.NewReader(recipe))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&r); err != nil {
-		return r, errs.Permanentf(embedded.InvalidRecipe, "decode the recipe: %w", err)
+		return r, fmt.Errorf("decode the recipe: %w", err)
 	}
 	return r, nil
 }

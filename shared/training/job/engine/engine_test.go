@@ -25,7 +25,6 @@ import (
 	"github.com/litterloop/litterloop/shared/registry/gate"
 	"github.com/litterloop/litterloop/shared/tracking"
 	"github.com/litterloop/litterloop/shared/training"
-	"github.com/litterloop/litterloop/shared/training/embedded"
 	"github.com/litterloop/litterloop/shared/training/job"
 	"github.com/litterloop/litterloop/shared/training/job/engine"
 )
@@ -97,13 +96,7 @@ func TestRun_realTrainerAndDetector(t *testing.T) {
 		Bus: &busmem.Bus{}, Trainer: engine.Trainer{}, Open: engine.Open, Score: engine.Score, Code: "test",
 		Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	}
-	recipe := embedded.DefaultRecipe()
-	recipe.Steps, recipe.ContinueSteps, recipe.BatchSize, recipe.ImageSize, recipe.Width = 40, 10, 2, 128, 8
-	recipe.CheckpointEvery, recipe.ValidateEvery = 20, 20
-	raw, err := json.Marshal(recipe)
-	if err != nil {
-		t.Fatal(err)
-	}
+	raw := json.RawMessage(`{"steps": 40, "continue_steps": 10, "batch_size": 2, "image_size": 128, "width": 8, "checkpoint_every": 20, "validate_every": 20}`)
 
 	train := func(id string) (modelpackage.Package, gate.Evaluation) {
 		t.Helper()
@@ -166,6 +159,10 @@ func TestRun_realTrainerAndDetector(t *testing.T) {
 	points, err := deps.Runs.Metrics(t.Context(), first.Card.Run)
 	if latest := tracking.Latest(points); err != nil || latest["train/box_loss"].Step != 40 || latest["val/mAP50"].Step != 40 {
 		t.Errorf("metrics: %v, %v", latest, err)
+	}
+
+	if r, err := deps.Runs.Run(t.Context(), first.Card.Run); err != nil || r.Params["recipe.seed"] != "1" || r.Params["recipe.steps"] != "40" {
+		t.Errorf("parameters %v, %v: want the whole recipe", r.Params, err)
 	}
 
 	drawn(t, datasets, "d2", 2, 8, 5)
