@@ -1,0 +1,155 @@
+package service
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/litterloop/litterloop/shared/predictionlog"
+)
+
+// Config of a service, as the environment of a Cloud Run revision gives it.
+type Config struct {
+	Addr         string        // ":" + PORT
+	ModelURI     string        // MODEL_URI, or Vertex AI's AIP_STORAGE_URI
+	ModelsBucket string        // MODELS_BUCKET; needed for models:/ URIs
+	Service      string        // K_SERVICE
+	Revision     string        // K_REVISION
+	Provider     string        // EXECUTION_PROVIDER: cpu or cuda
+	Workers      int           // WORKERS: photos in work at once; 0: one a processor
+	Threads      int           // THREADS of a photo that is alone; 0: one a processor
+	MaxBody      int64         // MAX_BODY_MB
+	MaxPixels    int           // MAX_MEGAPIXELS of a photo
+	PhotoBuckets []string      // PHOTO_BUCKETS that gs:// photos may lie in, by comma; * is any
+	MaxInFlight  int           // MAX_IN_FLIGHT requests; more are answered 429
+	Timeout      time.Duration // REQUEST_TIMEOUT of one detection request, its upload included
+
+	// LogTo is PREDICTION_LOG: "gs://BUCKET", a directory, or "off".
+	LogTo string
+	Spool string // PREDICTION_LOG_SPOOL: a directory for files while the bucket is away; empty: memory
+	Log   predictionlog.Policy
+}
+
+// FromEnv reads the configuration; every fault is reported at once.
+func FromEnv(getenv func(string) string) (Config, error) {
+	e := env{getenv: getenv}
+	c := Config{
+		ModelURI:     e.text("MODEL_URI", getenv("AIP_STORAGE_URI")),
+		ModelsBucket: e.text("MODELS_BUCKET", ""),
+		Service:      e.text("K_SERVICE", "detector"),
+		Revision:     e.text("K_REVISION", ""),
+		Provider:     e.text("EXECUTION_PROVIDER", "cpu"),
+		Workers:      e.number("WORKERS", 0, 0, 1024),
+		Threads:      e.number("THREADS", 0, 0, 1024),
+		MaxBody:      int64(e.number("MAX_BODY_MB", 32, 1, 2048)) << 20,
+		MaxPixels:    e.number("MAX_MEGAPIXELS", 100, 1, 1000) * 1_000_000,
+		PhotoBuckets: strings.Split(e.text("PHOTO_BUCKETS", "*"), ","),
+		MaxInFlight:  e.number("MAX_IN_FLIGHT", 64, 1, 100_000),
+		Timeout:      e.duration("REQUEST_TIMEOUT", time.Minute),
+		LogTo:        e.text("PREDICTION_LOG", "off"),
+		Spool:        e.text("PREDICTION_LOG_SPOOL", ""),
+		Log:          predictionlog.DefaultPolicy(),
+	}
+	c.Addr = ":" + strconv.Itoa(e.number("PORT", e.number("AIP_HTTP_PORT", 8080, 1, 65535), 1, 65535))
+	if c.ModelsBucket == "" && getenv("GOOGLE_CLOUD_PROJECT") != "" {
+		c.ModelsBucket = getenv("GOOGLE_CLOUD_PROJECT") + "-models"
+	}
+	c.Log.FlushAge = e.duration("PREDICTION_LOG_FLUSH", c.Log.FlushAge)
+	c.Log.Photos.Share = e.share("PREDICTION_LOG_PHOTO_SHARE", c.Log.Photos.Share)
+	c.Log.Photos.LowConfidence = e.share("PREDICTION_LOG_LOW_CONFIDENCE", c.Log.Photos.LowConfidence)
+	c.Log.Photos.PerHour = e.number("PREDICTION_LOG_PHOTOS_PER_HOUR", c.Log.Photos.PerHour, 0, 1_000_000)
+
+	switch {
+	case c.ModelURI == "":
+		e.fault("MODEL_URI is not set: give models:/NAME@ALIAS, gs://BUCKET/PACKAGE/, a directory or an .onnx file")
+	case strings.HasPrefix(c.ModelURI, "models:/") && c.ModelsBucket == "":
+		e.fault("MODEL_URI=%q needs MODELS_BUCKET: the bucket of the registry", c.ModelURI)
+	}
+	if c.Provider != "cpu" && c.Provider != "cuda" {
+		e.fault("EXECUTION_PROVIDER=%q is neither cpu nor cuda", c.Provider)
+	}
+	if bucket, ok := strings.CutPrefix(c.LogTo, "gs://"); ok && (bucket == "" || strings.Contains(strings.TrimSuffix(bucket, "/"), "/")) {
+		e.fault("PREDICTION_LOG=%q: give a bucket without a path, gs://BUCKET", c.LogTo)
+	}
+	if err := c.Log.Validate(); err != nil {
+		e.fault("prediction log: %w", err)
+	}
+	return c, errors.Join(e.faults...)
+}
+
+// NeedsBuckets reports whether the model or the log lies in a bucket.
+func (c Config) NeedsBuckets() bool {
+	for _, uri := range []string{c.ModelURI, c.LogTo} {
+		if strings.HasPrefix(uri, "gs://") || strings.HasPrefix(uri, "models:/") {
+			return true
+		}
+	}
+	return false
+}
+
+// env collects faults while it reads.
+type env struct {
+	getenv func(string) string
+	faults []error
+}
+
+func (e *env) fault(format string, args ...any) {
+	e.faults = append(e.faults, fmt.Errorf(format, args...))
+}
+
+func (e *env) text(key, fallback string) string {
+	if v := e.getenv(key); v != "" {
+		return v
+	}
+	return fallback
+}
+
+func (e *env) number(key string, fallback, low, high int) int {
+	v := e.getenv(key)
+	if v == "" {
+		return fallback
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil || n < low || n > high {
+		e.fault("%s=%q is not a number from %d to %d", key, v, low, high)
+		return fallback
+	}
+	return n
+}
+
+func (e *env) share(key string, fallback float64) float64 {
+	v := e.getenv(key)
+	if v == "" {
+		return fallback
+	}
+	f, err := strconv.ParseFloat(v, 64)
+	if err != nil || !(f >= 0 && f <= 1) {
+		e.fault("%s=%q is not a number from 0 to 1", key, v)
+		return fallback
+	}
+	return f
+}
+
+func (e *env) duration(key string, fallback time.Duration) time.Duration {
+	v := e.getenv(key)
+	if v == "" {
+		return fallback
+	}
+	d, err := time.ParseDuration(v)
+	if err != nil || d <= 0 {
+		e.fault("%s=%q is not a duration such as 30s", key, v)
+		return fallback
+	}
+	return d
+}
+
+// instance names this process in the log's files: unique, and telling.
+func (c Config) instance(id string) string {
+	name := c.Revision
+	if name == "" {
+		name = c.Service
+	}
+	return strings.ReplaceAll(name, "/", "-") + "-" + id
+}

@@ -1,0 +1,198 @@
+// Package service is the detector over HTTP: photos in, boxes out, every
+// prediction logged.
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/litterloop/litterloop/shared/blob"
+	"github.com/litterloop/litterloop/shared/detector"
+	"github.com/litterloop/litterloop/shared/detector/source"
+	"github.com/litterloop/litterloop/shared/errs"
+	"github.com/litterloop/litterloop/shared/modelpackage"
+	"github.com/litterloop/litterloop/shared/predictionlog"
+	"github.com/litterloop/litterloop/shared/registry"
+)
+
+// Deps are what a service does not build itself.
+type Deps struct {
+	// Bucket opens gs://NAME. It may be nil where neither the model nor the
+	// prediction log lies in a bucket.
+	Bucket func(name string) blob.Bucket
+	Log    *slog.Logger
+	Now    func() time.Time
+	// Listen opens the port; net.Listen when nil.
+	Listen func(network, addr string) (net.Listener, error)
+}
+
+// drain is how long requests in work may take after the end was asked for, and
+// flush what is left for the log: together below the 10 s that Cloud Run grants
+// between SIGTERM and SIGKILL.
+const (
+	drain = 6 * time.Second
+	flush = 3 * time.Second
+)
+
+// Run serves until ctx ends, then finishes the requests in work and writes the
+// prediction log. It returns nil after an orderly end.
+func Run(ctx context.Context, c Config, d Deps) (err error) {
+	if d.Listen == nil {
+		d.Listen = net.Listen
+	}
+	listener, err := d.Listen("tcp", c.Addr)
+	if err != nil {
+		return fmt.Errorf("open the port: %w", err)
+	}
+	defer listener.Close()
+	s, err := newServer(c, d)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	server := &http.Server{
+		Handler:           s.handler(),
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       c.Timeout,
+		WriteTimeout:      c.Timeout + 30*time.Second,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(d.Log.Handler(), slog.LevelDebug),
+	}
+	ended := make(chan error, 2)
+	go func() { ended <- server.Serve(listener) }()
+	go func() {
+		if err := s.load(ctx); err != nil {
+			ended <- err
+		}
+	}()
+	select {
+	case err = <-ended:
+	case <-ctx.Done():
+		d.Log.Info("shutting down: finishing requests in work")
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+	defer cancel()
+	if shut := server.Shutdown(stop); shut != nil {
+		err = errors.Join(err, fmt.Errorf("requests were cut off: %w", shut), server.Close())
+	}
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = nil // the end was asked for while the model was loading
+	}
+	return err
+}
+
+// server is one running service.
+type server struct {
+	c       Config
+	d       Deps
+	metrics *metrics
+	log     *predictionlog.Logger // nil when off
+	slots   chan struct{}
+	ready   chan struct{} // closed once model is served
+	model   *served       // readable after ready
+}
+
+// served is the model in use.
+type served struct {
+	source.Model
+	*detector.Detector
+}
+
+func newServer(c Config, d Deps) (*server, error) {
+	s := &server{c: c, d: d, slots: make(chan struct{}, c.MaxInFlight), ready: make(chan struct{})}
+	store, err := s.store()
+	if err != nil {
+		return nil, err
+	}
+	if store != nil {
+		s.log, err = predictionlog.NewLogger(store, predictionlog.Options{
+			Instance: c.instance(uuid.NewString()[:8]), Spool: c.Spool, Policy: c.Log, Now: d.Now, Log: d.Log,
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	s.metrics = newMetrics(s.log)
+	return s, nil
+}
+
+// store opens where predictions are logged; nil when they are not.
+func (s *server) store() (predictionlog.Store, error) {
+	bucket, ok := strings.CutPrefix(s.c.LogTo, "gs://")
+	switch {
+	case s.c.LogTo == "off":
+		return nil, nil
+	case !ok:
+		return predictionlog.Directory(s.c.LogTo), nil
+	case s.d.Bucket == nil:
+		return nil, errs.Permanentf("no-buckets", "PREDICTION_LOG=%s: this program has no access to buckets", s.c.LogTo)
+	}
+	return s.d.Bucket(strings.TrimSuffix(bucket, "/")), nil
+}
+
+// load fetches the model and serves it once it has answered its golden photos.
+func (s *server) load(ctx context.Context) (err error) {
+	began := s.d.Now()
+	places := source.Places{Bucket: s.d.Bucket}
+	if s.d.Bucket != nil && s.c.ModelsBucket != "" {
+		places.Models = s.d.Bucket(s.c.ModelsBucket)
+		places.Registry = registry.New(places.Models, s.d.Now)
+	}
+	m, err := source.Load(ctx, s.c.ModelURI, places)
+	if err != nil {
+		return err
+	}
+	det, err := detector.Open(m.ONNX, detector.Options{Workers: s.c.Workers, Threads: s.c.Threads, MaxPixels: s.c.MaxPixels, Provider: s.c.Provider})
+	if err != nil {
+		return fmt.Errorf("serve model %s: %w", s.c.ModelURI, err)
+	}
+	m.ONNX = nil // ONNX Runtime holds its own copy
+	golden := modelpackage.Golden{}
+	if m.Golden != nil {
+		golden = *m.Golden
+	}
+	if len(golden.Photos) == 0 {
+		s.d.Log.Warn("the model comes without golden photos: whether it answers as its trainer saw cannot be checked", "model", m.Name)
+	}
+	if err := det.CheckGolden(ctx, golden, func(file string) ([]byte, error) { return m.Photo(ctx, file) }); err != nil {
+		return errors.Join(fmt.Errorf("refuse model %s: %w", s.c.ModelURI, err), det.Close())
+	}
+	s.model = &served{*m, det}
+	s.metrics.serves(s.model)
+	close(s.ready)
+	s.d.Log.Info("ready", "model", m.Name, "version", m.Version, "sha256", m.SHA256, "golden_photos", len(golden.Photos), "took", s.d.Now().Sub(began))
+	return nil
+}
+
+// close writes the log and frees the model. The requests have ended.
+func (s *server) close() error {
+	var faults []error
+	if s.log != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), flush)
+		defer cancel()
+		faults = append(faults, s.log.Close(ctx))
+	}
+	select {
+	case <-s.ready:
+		faults = append(faults, s.model.Close())
+	default:
+	}
+	return errors.Join(faults...)
+}
+
+// await returns the model once it is ready.
+func (s *server) await(ctx context.Context) (*served, error) {
+	select {
+	case <-s.ready:
+		return s.model, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("the model is not ready yet: %w", ctx.Err())
+	}
+}
