@@ -118,7 +118,10 @@ type Deps struct {
 	// Score computes the metrics that pycocotools would, of detections whose
 	// ClassID indexes classes.
 	Score     func(classes []string, photos []Truth) modelpackage.Metrics
-	Execution string // what the platform calls this execution; may be empty
+	// Execution is this execution's name as job.Launcher.State takes it: for
+	// Cloud Run projects/P/locations/L/jobs/J/executions/E. By it a job is found
+	// lost whose launcher died before it noted the name. Empty when unknown.
+	Execution string
 	Code      string // version of this program
 	Now       func() time.Time
 	Log       *slog.Logger
