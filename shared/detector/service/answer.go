@@ -1,6 +1,8 @@
 package service
 
 import (
+	"math"
+	"slices"
 	"time"
 
 	"github.com/litterloop/litterloop/shared/detector"
@@ -53,8 +55,21 @@ func (m *served) ref() ModelRef {
 func (m *served) answer(id, photo string, r detector.Result) Answer {
 	return Answer{
 		ID: id, Photo: photo, Model: m.ref(), Image: Size{r.Width, r.Height},
-		Detections: r.Detections, Timings: milliseconds(r.Timings),
+		Detections: legible(r.Detections), Timings: milliseconds(r.Timings),
 	}
+}
+
+// legible rounds to what means something: a ten-thousandth of a pixel, a
+// millionth of confidence. It halves the answer.
+func legible(found []modelpackage.Detection) []modelpackage.Detection {
+	out := slices.Clone(found)
+	for i := range out {
+		for k := range out[i].Box {
+			out[i].Box[k] = math.Round(out[i].Box[k]*1e4) / 1e4
+		}
+		out[i].Confidence = math.Round(out[i].Confidence*1e6) / 1e6
+	}
+	return out
 }
 
 // row is the answer as the log keeps it.

@@ -79,16 +79,6 @@ func FromEnv(getenv func(string) string) (Config, error) {
 	return c, errors.Join(e.faults...)
 }
 
-// NeedsBuckets reports whether the model or the log lies in a bucket.
-func (c Config) NeedsBuckets() bool {
-	for _, uri := range []string{c.ModelURI, c.LogTo} {
-		if strings.HasPrefix(uri, "gs://") || strings.HasPrefix(uri, "models:/") {
-			return true
-		}
-	}
-	return false
-}
-
 // env collects faults while it reads.
 type env struct {
 	getenv func(string) string

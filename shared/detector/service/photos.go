@@ -177,7 +177,11 @@ func (s *server) fetch(ctx context.Context, uri string) ([]byte, error) {
 	if s.d.Bucket == nil || !s.allows(bucket) {
 		return nil, errs.Permanentf(uriRefused, "bucket %s is not among those that this service reads photos from (PHOTO_BUCKETS)", bucket)
 	}
-	r, a, err := s.d.Bucket(bucket).Open(ctx, name, 0, -1)
+	b, err := s.d.Bucket(ctx, bucket)
+	if err != nil {
+		return nil, err
+	}
+	r, a, err := b.Open(ctx, name, 0, -1)
 	if err != nil {
 		return nil, err
 	}

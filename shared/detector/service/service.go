@@ -26,7 +26,7 @@ import (
 type Deps struct {
 	// Bucket opens gs://NAME. It may be nil where neither the model nor the
 	// prediction log lies in a bucket.
-	Bucket func(name string) blob.Bucket
+	Bucket func(ctx context.Context, name string) (blob.Bucket, error)
 	Log    *slog.Logger
 	Now    func() time.Time
 	// Listen opens the port; net.Listen when nil.
@@ -52,7 +52,7 @@ func Run(ctx context.Context, c Config, d Deps) (err error) {
 		return fmt.Errorf("open the port: %w", err)
 	}
 	defer listener.Close()
-	s, err := newServer(c, d)
+	s, err := newServer(ctx, c, d)
 	if err != nil {
 		return err
 	}
@@ -105,9 +105,9 @@ type served struct {
 	*detector.Detector
 }
 
-func newServer(c Config, d Deps) (*server, error) {
+func newServer(ctx context.Context, c Config, d Deps) (*server, error) {
 	s := &server{c: c, d: d, slots: make(chan struct{}, c.MaxInFlight), ready: make(chan struct{})}
-	store, err := s.store()
+	store, err := s.store(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +124,7 @@ func newServer(c Config, d Deps) (*server, error) {
 }
 
 // store opens where predictions are logged; nil when they are not.
-func (s *server) store() (predictionlog.Store, error) {
+func (s *server) store(ctx context.Context) (predictionlog.Store, error) {
 	bucket, ok := strings.CutPrefix(s.c.LogTo, "gs://")
 	switch {
 	case s.c.LogTo == "off":
@@ -134,15 +134,17 @@ func (s *server) store() (predictionlog.Store, error) {
 	case s.d.Bucket == nil:
 		return nil, errs.Permanentf("no-buckets", "PREDICTION_LOG=%s: this program has no access to buckets", s.c.LogTo)
 	}
-	return s.d.Bucket(strings.TrimSuffix(bucket, "/")), nil
+	return s.d.Bucket(ctx, strings.TrimSuffix(bucket, "/"))
 }
 
 // load fetches the model and serves it once it has answered its golden photos.
 func (s *server) load(ctx context.Context) (err error) {
 	began := s.d.Now()
 	places := source.Places{Bucket: s.d.Bucket}
-	if s.d.Bucket != nil && s.c.ModelsBucket != "" {
-		places.Models = s.d.Bucket(s.c.ModelsBucket)
+	if strings.HasPrefix(s.c.ModelURI, "models:/") && s.d.Bucket != nil {
+		if places.Models, err = s.d.Bucket(ctx, s.c.ModelsBucket); err != nil {
+			return err
+		}
 		places.Registry = registry.New(places.Models, s.d.Now)
 	}
 	m, err := source.Load(ctx, s.c.ModelURI, places)

@@ -36,7 +36,7 @@ type Registry interface {
 type Places struct {
 	Models   blob.Bucket
 	Registry Registry
-	Bucket   func(name string) blob.Bucket
+	Bucket   func(ctx context.Context, name string) (blob.Bucket, error)
 }
 
 // Model is a loaded model. Card and Golden are nil for a lone file.
@@ -77,7 +77,10 @@ func Load(ctx context.Context, uri string, p Places) (m *Model, err error) {
 		if bucket == "" || p.Bucket == nil {
 			return nil, errs.Permanentf(BadURI, "no bucket to read from")
 		}
-		b := p.Bucket(bucket)
+		b, err := p.Bucket(ctx, bucket)
+		if err != nil {
+			return nil, err
+		}
 		if path.Ext(name) == ".onnx" {
 			return lone(ctx, bucketReader{b, path.Dir(name) + "/"}, path.Base(name))
 		}
