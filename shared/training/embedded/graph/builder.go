@@ -45,7 +45,7 @@ type Builder struct {
 	weights   *Weights // nil while training
 	params    []*Param
 	paramSize int
-	statSize  int
+	statSizes []int    // means of each normalisation, as many variances after them
 	stats     []string // names of the batch means and variances, in order
 
 	forward, backward []onnx.Node
@@ -85,8 +85,25 @@ func (b *Builder) Params() []*Param { return b.params }
 // ParamSize is the length of the flat vector of parameters.
 func (b *Builder) ParamSize() int { return b.paramSize }
 
-// StatSize is the length of the vector of batch statistics.
-func (b *Builder) StatSize() int { return b.statSize }
+// InitialStats are statistics that normalise nothing: means of 0, variances of 1.
+func (b *Builder) InitialStats() []float32 {
+	s := make([]float32, 0, b.statSize())
+	for _, n := range b.statSizes {
+		s = append(s, make([]float32, n)...)
+		for range n {
+			s = append(s, 1)
+		}
+	}
+	return s
+}
+
+func (b *Builder) statSize() int {
+	n := 0
+	for _, s := range b.statSizes {
+		n += 2 * s
+	}
+	return n
+}
 
 // Initial draws first values for every parameter. The same seed gives the same
 // values.

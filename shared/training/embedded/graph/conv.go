@@ -38,8 +38,8 @@ func (b *Builder) ConvBN(name string, x Tensor, out, kernel, stride int) Tensor 
 	w := b.param(name+".weight", true, he(c.in*kernel*kernel), out, c.in, kernel, kernel)
 	gamma := b.param(name+".gamma", false, constant(1), out)
 	beta := b.param(name+".beta", false, constant(0), out)
-	stat := b.statSize
-	b.statSize += 2 * out
+	stat := b.statSize()
+	b.statSizes = append(b.statSizes, out)
 	if b.weights != nil {
 		y := b.Op("Conv", c.attributes(), x.Name, b.folded(c, w, gamma, stat), b.foldedBias(c, gamma, beta, stat))
 		return Tensor{b.Op("Mul", nil, y, b.Op("Sigmoid", nil, y)), c.shape(x)}

@@ -51,7 +51,7 @@ func (b *Builder) pair(out Tensor, extra []onnx.Value, finish func(gradient stri
 	params := onnx.Value{Name: paramsName, Shape: []any{b.paramSize}}
 	outValue := onnx.Value{Name: out.Name, Shape: dims(out.Shape)}
 	forward := onnx.Model{Nodes: append(b.unpack(), b.forward...), Inputs: []onnx.Value{params}}
-	forward.Outputs = []onnx.Value{outValue, {Name: stats, Shape: []any{b.statSize}}}
+	forward.Outputs = []onnx.Value{outValue, {Name: stats, Shape: []any{b.statSize()}}}
 	backward := onnx.Model{Nodes: append(b.unpack(), b.backward...)}
 	backward.Inputs = append([]onnx.Value{{Name: gradientName, Shape: outValue.Shape}, params}, extra...)
 	for _, in := range b.inputs {

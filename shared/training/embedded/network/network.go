@@ -60,6 +60,15 @@ func Differentiable(c Config, batch, size int) (*graph.Builder, graph.Pair) {
 	return b, b.Gradient(c.trainingOutput(b, batch, size))
 }
 
+// Initial draws the weights of a network that has learned nothing, with
+// normalisations that leave their input as it is, and tells which parameters
+// lie where.
+func Initial(c Config, seed uint64) (graph.Weights, []*graph.Param) {
+	b := graph.New()
+	c.trainingOutput(b, 1, MaxStride)
+	return graph.Weights{Params: b.Initial(seed), Stats: b.InitialStats()}, b.Params()
+}
+
 // trainingOutput is [N, 4+classes, anchors], anchors in the order of Grid.
 func (c Config) trainingOutput(b *graph.Builder, batch, size int) graph.Tensor {
 	var flat []graph.Tensor
@@ -105,6 +114,9 @@ func ClassLayer(stride int) string { return fmt.Sprintf("class%d", Strides[strid
 
 // IsClassLayer says whether a parameter has one row a class.
 func IsClassLayer(param string) bool { return strings.HasPrefix(param, "class") }
+
+// IsBoxLayer says whether a parameter belongs to the box outputs.
+func IsBoxLayer(param string) bool { return strings.HasPrefix(param, "box") }
 
 func residual(b *graph.Builder, name string, x graph.Tensor) graph.Tensor {
 	channels := x.Shape[1]
