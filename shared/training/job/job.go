@@ -117,7 +117,7 @@ type Deps struct {
 	Open             func(model []byte) (Detector, error)
 	// Score computes the metrics that pycocotools would, of detections whose
 	// ClassID indexes classes.
-	Score     func(classes []string, photos []Truth) modelpackage.Metrics
+	Score func(classes []string, photos []Truth) modelpackage.Metrics
 	// Execution is this execution's name as job.Launcher.State takes it: for
 	// Cloud Run projects/P/locations/L/jobs/J/executions/E. By it a job is found
 	// lost whose launcher died before it noted the name. Empty when unknown.
