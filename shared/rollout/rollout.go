@@ -98,6 +98,9 @@ func (r *Roller) Run(ctx context.Context, model string, version int) (ro Rollout
 	}
 	for _, n := range append(others, version) {
 		if ro, err = r.finish(ctx, model, n); err != nil {
+			if cause := context.Cause(ctx); cause != nil {
+				err = cause // rather than its consequence
+			}
 			return ro, err
 		}
 	}
@@ -140,13 +143,14 @@ func (r *Roller) finish(ctx context.Context, model string, version int) (Rollout
 			generation, err = blob.WriteJSON(ctx, r.Models, document(model, version), ro, blob.Absent)
 		}
 	}
-	for conflicts := 0; err == nil && ro.State == Running; {
+	for repeats := 0; err == nil && ro.State == Running; {
 		before := ro.Phase
 		err = r.step(ctx, &ro)
-		if errors.Is(err, errs.Conflict) && conflicts < maxConflicts {
-			// Someone else changed the service: the same step, on what is there now.
-			conflicts++
-			err = r.Sleep(ctx, time.Duration(conflicts)*pause)
+		if repeatable(err) && repeats < maxRepeats {
+			// The same step again, on what is there now.
+			repeats++
+			r.Log.WarnContext(ctx, "rollout step failed; trying again", "revision", ro.Revision, "step", before, "error", err)
+			err = r.Sleep(ctx, time.Duration(repeats)*pause)
 			continue
 		}
 		if err != nil {
@@ -158,10 +162,16 @@ func (r *Roller) finish(ctx context.Context, model string, version int) (Rollout
 	return ro, err
 }
 
+// repeatable tells errors that may be gone in a moment: someone else changed
+// the service, or the platform is away.
+func repeatable(err error) bool {
+	return errors.Is(err, errs.Conflict) || errors.Is(err, errs.Unavailable)
+}
+
 const (
-	// maxConflicts is how often a step is repeated because the service was
-	// changed by someone else; after that the event comes again, later.
-	maxConflicts = 5
+	// maxRepeats is how often the steps of one Run are repeated; after that the
+	// event comes again, later.
+	maxRepeats = 5
 	// pause between tries, multiplied by their number.
 	pause = 200 * time.Millisecond
 )

@@ -140,7 +140,7 @@ func (p *Platform) create(ctx context.Context, service string, r rollout.Revisio
 	if err != nil {
 		return translate(err)
 	}
-	return p.settled(ctx, service, r.Name, p.wait(ctx, op.Name()))
+	return p.settled(ctx, service, r.Name, p.wait(ctx, op))
 }
 
 // settled turns the end of an operation into the fate of the revision: whether
@@ -206,13 +206,13 @@ func (p *Platform) DeleteRevision(ctx context.Context, service, revision string)
 	if len(revisions) == 1 && id(revisions[0].Name) == revision {
 		op, err := p.services.DeleteService(ctx, &runpb.DeleteServiceRequest{Name: p.name(service)})
 		if err == nil {
-			err = p.wait(ctx, op.Name())
+			err = p.wait(ctx, op)
 		}
 		return gone(translate(err))
 	}
 	op, err := p.revisions.DeleteRevision(ctx, &runpb.DeleteRevisionRequest{Name: p.name(service) + "/revisions/" + revision})
 	if err == nil {
-		err = p.wait(ctx, op.Name())
+		err = p.wait(ctx, op)
 	}
 	return gone(translate(err))
 }
@@ -263,7 +263,13 @@ func (p *Platform) update(ctx context.Context, s *runpb.Service) error {
 	if err != nil {
 		return translate(err)
 	}
-	return p.wait(ctx, op.Name())
+	return p.wait(ctx, op)
+}
+
+// operation is what the generated operations have in common.
+type operation interface {
+	Name() string
+	Done() bool
 }
 
 // waitSlice is how long one call waits on the server's side; proxies between
@@ -272,9 +278,12 @@ const waitSlice = 30 * time.Second
 
 // wait returns when the operation is done, with its error. The server tells at
 // once: the generated client would ask again only after up to a second.
-func (p *Platform) wait(ctx context.Context, operation string) error {
+func (p *Platform) wait(ctx context.Context, o operation) error {
+	if o.Done() {
+		return nil
+	}
 	for {
-		op, err := p.services.LROClient.WaitOperation(ctx, &longrunningpb.WaitOperationRequest{Name: operation, Timeout: durationpb.New(waitSlice)})
+		op, err := p.services.LROClient.WaitOperation(ctx, &longrunningpb.WaitOperationRequest{Name: o.Name(), Timeout: durationpb.New(waitSlice)})
 		if err != nil {
 			return translate(err)
 		}
