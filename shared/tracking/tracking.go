@@ -119,5 +119,6 @@ func checkKey(what, s string) error {
 	return nil
 }
 
-// dots finds path parts that MLflow's normalisation would drop.
-var dots = regexp.MustCompile(`(^|/)\.{1,2}(/|$)`)
+// dots finds what MLflow refuses of paths: parts that normalisation would drop,
+// and a name that begins with two dots.
+var dots = regexp.MustCompile(`^\.\.|(^|/)\.{1,2}(/|$)`)
