@@ -1,0 +1,108 @@
+// Package local runs the whole loop on one machine: the local cloud, provisioned
+// as Terraform provisions the real one, and the functions in this process.
+package local
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/litterloop/litterloop"
+	"github.com/litterloop/litterloop/cmd/litterloop/client"
+	"github.com/litterloop/litterloop/localcloud"
+	"github.com/litterloop/litterloop/localcloud/scheduler"
+	"github.com/litterloop/litterloop/shared/blob"
+	"github.com/litterloop/litterloop/shared/config"
+	"github.com/litterloop/litterloop/shared/errs"
+	"github.com/litterloop/litterloop/shared/setup"
+)
+
+// Options of a local loop.
+type Options struct {
+	State    string
+	Schedule string // of the drift check: cron, or "@every 5s"
+	Policy   []byte // policy file for a state that has none; nil: the defaults
+	Faults   localcloud.Faults
+	Fsync    bool
+	Log      *slog.Logger
+}
+
+// Loop is a running local loop, and a client of it.
+type Loop struct {
+	*client.Client
+	Cloud *localcloud.Cloud
+}
+
+// DriftJob is the scheduler's name of the drift check.
+const DriftJob = "drift"
+
+// Start runs the loop until Close. What was under way when it last stopped goes on.
+func Start(ctx context.Context, o Options) (_ *Loop, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find this program, which the local Cloud Run starts for its containers: %w", err)
+	}
+	cloud, err := localcloud.Start(ctx, localcloud.Options{
+		Dir: o.State, Fsync: o.Fsync, Faults: o.Faults, Log: o.Log,
+		Images: map[string][]string{localcloud.DetectorImage: {self, "detector"}, localcloud.TrainerImage: {self, "trainer"}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	l := &Loop{Cloud: cloud}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, l.Close(context.WithoutCancel(ctx)))
+		}
+	}()
+	if l.Client, err = client.Local(ctx, cloud.Endpoints, os.Getenv); err != nil {
+		return l, err
+	}
+	if err := provision(ctx, cloud.Endpoints, l.Config); err != nil {
+		return l, err
+	}
+	if o.Policy != nil {
+		_, err := l.Bucket(l.Models).Write(ctx, config.Object, bytes.NewReader(o.Policy), blob.WriteOptions{IfGeneration: blob.Absent, ContentType: "application/yaml"})
+		if err != nil && !errors.Is(err, errs.Conflict) {
+			return l, fmt.Errorf("write the policy: %w", err)
+		}
+	}
+	mux := http.NewServeMux()
+	open := func(context.Context) (*setup.Parts, error) { return l.Parts, nil }
+	for _, f := range litterloop.Functions {
+		mux.Handle("/"+f.Name, f.Handler(open, o.Log))
+	}
+	cloud.ServeFunctions(mux)
+	err = cloud.Scheduler.Put(scheduler.Job{Name: DriftJob, Schedule: o.Schedule, Target: scheduler.Target{URL: l.Functions + "/drift"}})
+	return l, err
+}
+
+// Close ends everything in order, within half a minute; what is unfinished goes
+// on at the next Start.
+func (l *Loop) Close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	err := l.Cloud.Close(ctx)
+	if l.Client != nil {
+		err = errors.Join(err, l.Client.Close())
+	}
+	return err
+}
+
+// OpenLog opens the loop's log file in the state directory.
+func OpenLog(state string) (*slog.Logger, func() error, error) {
+	if err := os.MkdirAll(state, 0o755); err != nil {
+		return nil, nil, fmt.Errorf("state directory: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(state, "loop.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return nil, nil, fmt.Errorf("log file: %w", err)
+	}
+	return slog.New(slog.NewJSONHandler(f, nil)), f.Close, nil
+}

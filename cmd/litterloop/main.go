@@ -1,0 +1,95 @@
+// Command litterloop runs and watches the loop: a local cloud on this machine,
+// or a deployment on Google Cloud.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/litterloop/litterloop/cmd/litterloop/client"
+)
+
+// globals are the flags of every command, and where a command speaks.
+type globals struct {
+	State   string `help:"Directory of the local cloud." default:".litterloop" type:"path" placeholder:"DIR"`
+	JSON    bool   `help:"Print one JSON object on standard output."`
+	Project string `help:"Speak to this Google Cloud project instead of the local cloud."`
+
+	stdout io.Writer `kong:"-"`
+	stderr *os.File  `kong:"-"`
+}
+
+type cli struct {
+	globals
+
+	Demo    demoCmd    `cmd:"" help:"Show the whole loop closing, live, on this machine."`
+	Up      upCmd      `cmd:"" help:"Run the local cloud until interrupted."`
+	Drop    dropCmd    `cmd:"" help:"Drop a directory of labelled photos as a batch."`
+	Status  statusCmd  `cmd:"" help:"Show batches, versions, trainings, what serves and what waits."`
+	Models  modelsCmd  `cmd:"" help:"List model versions, aliases and gates."`
+	Predict predictCmd `cmd:"" help:"Ask the deployed detector about a photo."`
+	Drift   driftCmd   `cmd:"" help:"Check for drift now."`
+	Events  eventsCmd  `cmd:"" help:"List events that could not be handled, or alerts; replay them."`
+	Doctor  doctorCmd  `cmd:"" help:"Check what this machine needs, and name the command that mends it."`
+
+	Detector detectorCmd `cmd:"" hidden:"" help:"The inference server, as a revision of the local Cloud Run."`
+	Trainer  trainerCmd  `cmd:"" hidden:"" help:"The training job, as an execution of the local Cloud Run."`
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is main with its world given; it returns the exit status: 0, 1 when the
+// command failed, 2 when it was not understood.
+func run(ctx context.Context, args []string, stdout io.Writer, stderr *os.File) int {
+	var c cli
+	c.stdout, c.stderr = stdout, stderr
+	parser, err := kong.New(&c, kong.Name("litterloop"), kong.UsageOnError(),
+		kong.Description("MLOps for object detection without a platform team."),
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(&c.globals), kong.Writers(stdout, stderr))
+	if err != nil {
+		fmt.Fprintln(stderr, "litterloop:", err)
+		return 2
+	}
+	parsed, err := parser.Parse(args)
+	if err != nil {
+		fmt.Fprintln(stderr, "litterloop:", err, "\nRun `litterloop --help` for the commands.")
+		return 2
+	}
+	if err := parsed.Run(); err != nil {
+		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+			fmt.Fprintln(stderr, "interrupted; the same command goes on from here")
+			return 130
+		}
+		fmt.Fprintln(stderr, "litterloop:", err)
+		return 1
+	}
+	return 0
+}
+
+// connect opens the deployment that the flags name.
+func (g *globals) connect(ctx context.Context) (*client.Client, error) {
+	return client.Connect(ctx, g.State, g.Project, os.Getenv)
+}
+
+// answer prints v as JSON when asked for, and calls text otherwise.
+func (g *globals) answer(v any, text func(w io.Writer)) error {
+	if !g.JSON {
+		text(g.stdout)
+		return nil
+	}
+	e := json.NewEncoder(g.stdout)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}

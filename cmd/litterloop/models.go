@@ -1,0 +1,40 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/litterloop/litterloop/shared/registry"
+)
+
+type modelsCmd struct{}
+
+// Run lists the registered versions of the deployment's model.
+func (*modelsCmd) Run(ctx context.Context, g *globals) error {
+	cl, err := g.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	r := registry.New(cl.Bucket(cl.Models), time.Now)
+	versions, err := r.List(ctx, cl.Model)
+	if err != nil {
+		return err
+	}
+	aliases, err := r.Aliases(ctx, cl.Model)
+	if err != nil {
+		return err
+	}
+	return g.answer(map[string]any{"model": cl.Model, "versions": versions, "aliases": aliases}, func(w io.Writer) {
+		if len(versions) == 0 {
+			fmt.Fprintf(w, "No version of %s is registered yet: drop labelled photos, and the first training registers one.\n", cl.Model)
+			return
+		}
+		t := tabwriter.NewWriter(w, 2, 4, 2, ' ', 0)
+		defer t.Flush()
+		printModels(t, versions, aliases)
+	})
+}

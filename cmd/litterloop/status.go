@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/litterloop/litterloop/cmd/litterloop/client"
+	"github.com/litterloop/litterloop/shared/dataset"
+	"github.com/litterloop/litterloop/shared/registry"
+	"github.com/litterloop/litterloop/shared/training"
+)
+
+type statusCmd struct{}
+
+// Run shows where the loop stands.
+func (*statusCmd) Run(ctx context.Context, g *globals) error {
+	cl, err := g.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	s, err := cl.Snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	return g.answer(s, func(w io.Writer) { printStatus(w, cl, s) })
+}
+
+func printStatus(w io.Writer, cl *client.Client, s client.Snapshot) {
+	t := tabwriter.NewWriter(w, 2, 4, 2, ' ', 0)
+	defer t.Flush()
+	section := func(name string, n int, none string) bool {
+		fmt.Fprintf(t, "%s\n", strings.ToUpper(name))
+		if n == 0 {
+			fmt.Fprintf(t, "  %s\n", none)
+		}
+		return n > 0
+	}
+	section("batches", len(s.Batches), "none yet; `litterloop drop DIR` brings one")
+	for _, b := range s.Batches {
+		fmt.Fprintf(t, "  %s\t%s\t%s\n", b.Batch, b.State, batchSays(b))
+		for _, f := range b.Findings {
+			fmt.Fprintf(t, "  \t%s\t%s (%d): %s\n", f.Kind, f.Code, f.Count, f.Message)
+		}
+		if len(b.Findings) > 0 {
+			fmt.Fprintf(t, "  \t\tdetails: gs://%s/%s\n", cl.Incoming, dataset.RejectedObject(b.Batch))
+		}
+	}
+	section("data sets", len(s.Versions), "none yet")
+	for _, v := range s.Versions {
+		mark := ""
+		if v.ID == s.Current {
+			mark = "current"
+		}
+		fmt.Fprintf(t, "  %d\t%.12s\t%d photos, %d boxes, %d held out\t%s\n", v.Sequence, v.ID, v.Counts.Photos, v.Counts.Boxes, v.Splits[dataset.Val].Photos, mark)
+	}
+	section("trainings", len(s.Trainings), "none yet")
+	for _, r := range s.Trainings {
+		says := string(r.State)
+		switch {
+		case r.State == training.Running && s.Progress != nil:
+			says = fmt.Sprintf("%s, %d of %d", s.Progress.Phase, s.Progress.Step, s.Progress.Steps)
+		case r.Failure != "":
+			says += ": " + r.Failure
+		}
+		fmt.Fprintf(t, "  %.12s\ton %.12s\t%s\t%s\n", r.Run, r.Dataset, r.Trigger, says)
+	}
+	if section("models", len(s.Models), "none yet") {
+		printModels(t, s.Models, s.Aliases)
+	}
+	if s.Serving != nil {
+		fmt.Fprintf(t, "SERVING\t%s\n", s.Serving.URL)
+		for _, r := range s.Serving.Revisions {
+			fmt.Fprintf(t, "  %s\t%d %%\tready %v\n", r.Revision, r.Percent, r.Ready)
+		}
+	}
+	if d := s.Drift; d != nil {
+		fmt.Fprintf(t, "DRIFT\t%s\t%s\n  \treport\t%s\n", d.Verdict.Outcome, d.Verdict.Reason, d.HTML)
+	}
+	if n := len(s.Ledger); n > 0 {
+		e := s.Ledger[n-1]
+		fmt.Fprintf(t, "LAST DECISION\t%s\t%s\t%s\n", e.Decision.Outcome, strings.Join(e.Decision.Reasons, ", "), e.Created.Local().Format(time.DateTime))
+	}
+}
+
+func batchSays(b dataset.BatchStatus) string {
+	switch b.State {
+	case dataset.Waiting:
+		return b.WaitsFor()
+	case dataset.Rejected:
+		return "nothing of it is used; mend it and drop it again"
+	}
+	return fmt.Sprintf("%d photos, %d boxes in %.12s", b.Counts.Photos, b.Counts.Boxes, b.Version)
+}
+
+func printModels(w io.Writer, models []registry.Version, aliases map[string]int) {
+	for _, v := range models {
+		var names []string
+		for a, n := range aliases {
+			if n == v.Version {
+				names = append(names, "@"+a)
+			}
+		}
+		slices.Sort(names)
+		fmt.Fprintf(w, "  %s/%d\t%s\tdata set %.12s\t%s\n", v.Model, v.Version, strings.Join(names, " "), v.Dataset, gateSays(v))
+	}
+}
+
+func gateSays(v registry.Version) string {
+	switch {
+	case v.Gate == nil:
+		return "gate: not judged yet"
+	case v.Gate.Passed:
+		return "gate: passed"
+	}
+	var reasons []string
+	for _, r := range v.Gate.Reasons {
+		reasons = append(reasons, string(r.Code))
+	}
+	return "gate: REFUSED, " + strings.Join(reasons, ", ")
+}

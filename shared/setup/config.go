@@ -1,0 +1,64 @@
+// Package setup is the one place that reads the environment and builds the
+// clients of Google Cloud; everything else is given what it needs.
+package setup
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// Config is where a deployment lives. Every part of the loop reads the same
+// variables; on the local cloud the emulator variables of Google's own clients
+// (STORAGE_EMULATOR_HOST, PUBSUB_EMULATOR_HOST) stand beside them.
+type Config struct {
+	Project string // GOOGLE_CLOUD_PROJECT
+	Region  string // REGION
+	Model   string // MODEL: the registered model this deployment serves; also the service's name
+
+	Incoming    string // INCOMING_BUCKET
+	Datasets    string // DATASETS_BUCKET
+	Models      string // MODELS_BUCKET
+	Predictions string // PREDICTIONS_BUCKET
+
+	DetectorImage string // DETECTOR_IMAGE: the container that the deploy function rolls out
+	TrainerJob    string // TRAINER_JOB: the Cloud Run job that trains
+	RunEmulator   string // RUN_EMULATOR_HOST: host:port of Cloud Run's API on the local cloud; empty in the cloud
+	Version       string // LITTERLOOP_VERSION: of this program, for lineage
+}
+
+var name = regexp.MustCompile(`^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$`)
+
+// FromEnv reads the configuration; every fault is reported at once.
+func FromEnv(getenv func(string) string) (Config, error) {
+	or := func(key, fallback string) string {
+		if v := getenv(key); v != "" {
+			return v
+		}
+		return fallback
+	}
+	c := Config{Project: getenv("GOOGLE_CLOUD_PROJECT"), Region: or("REGION", "europe-west1"), Model: or("MODEL", "litter"), RunEmulator: getenv("RUN_EMULATOR_HOST"), Version: or("LITTERLOOP_VERSION", "development")}
+	c.Incoming = or("INCOMING_BUCKET", c.Project+"-incoming")
+	c.Datasets = or("DATASETS_BUCKET", c.Project+"-datasets")
+	c.Models = or("MODELS_BUCKET", c.Project+"-models")
+	c.Predictions = or("PREDICTIONS_BUCKET", c.Project+"-predictions")
+	c.TrainerJob = or("TRAINER_JOB", "trainer")
+	c.DetectorImage = or("DETECTOR_IMAGE", fmt.Sprintf("%s-docker.pkg.dev/%s/litterloop/detector:latest", c.Region, c.Project))
+
+	var faults []error
+	if c.Project == "" {
+		faults = append(faults, errors.New("GOOGLE_CLOUD_PROJECT is not set: name the project, or start `litterloop up` and use the environment it writes"))
+	}
+	for key, v := range map[string]string{"MODEL": c.Model, "TRAINER_JOB": c.TrainerJob, "REGION": c.Region} {
+		if !name.MatchString(v) {
+			faults = append(faults, fmt.Errorf("%s=%q: use lower-case letters, digits and dashes, starting with a letter", key, v))
+		}
+	}
+	for key, v := range map[string]string{"INCOMING_BUCKET": c.Incoming, "DATASETS_BUCKET": c.Datasets, "MODELS_BUCKET": c.Models, "PREDICTIONS_BUCKET": c.Predictions} {
+		if strings.Contains(v, "/") {
+			faults = append(faults, fmt.Errorf("%s=%q: give the bucket's name alone, without gs:// or a path", key, v))
+		}
+	}
+	return c, errors.Join(faults...)
+}

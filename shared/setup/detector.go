@@ -1,0 +1,60 @@
+package setup
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"time"
+
+	"cloud.google.com/go/run/apiv2/runpb"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/litterloop/litterloop/shared/config"
+	"github.com/litterloop/litterloop/shared/rollout"
+	rolloutcloudrun "github.com/litterloop/litterloop/shared/rollout/cloudrun"
+)
+
+// Platform is where the detector's revisions run.
+func (p *Parts) Platform(ctx context.Context) (rollout.Platform, error) {
+	c, err := p.cloudRun(ctx)
+	if err != nil {
+		return nil, err
+	}
+	template := &runpb.RevisionTemplate{
+		Timeout:                       durationpb.New(60 * time.Second),
+		MaxInstanceRequestConcurrency: 16,
+		Containers: []*runpb.Container{{
+			Image: p.DetectorImage,
+			StartupProbe: &runpb.Probe{
+				PeriodSeconds: 1, TimeoutSeconds: 1, FailureThreshold: 120,
+				ProbeType: &runpb.Probe_HttpGet{HttpGet: &runpb.HTTPGetAction{Path: "/readyz"}},
+			},
+		}},
+	}
+	return rolloutcloudrun.New(c.services, c.revisions, p.Location(), template), nil
+}
+
+// DetectorEnv is the environment of every revision, beside MODEL_URI.
+func (p *Parts) DetectorEnv(policy config.Policy) map[string]string {
+	env := map[string]string{
+		"GOOGLE_CLOUD_PROJECT": p.Project,
+		"MODELS_BUCKET":        p.Models,
+		"PREDICTION_LOG":       "gs://" + p.Predictions,
+	}
+	maps.Copy(env, policy.Detector)
+	return env
+}
+
+// HTTP calls revisions by their URLs.
+func (p *Parts) HTTP() *http.Client { return &http.Client{Timeout: 60 * time.Second} }
+
+// DetectorURL is the address of the deployed detector; errs.NotFound before the
+// first deployment.
+func (p *Parts) DetectorURL(ctx context.Context) (string, error) {
+	platform, err := p.Platform(ctx)
+	if err != nil {
+		return "", err
+	}
+	s, err := platform.Describe(ctx, p.Model)
+	return s.URL, err
+}

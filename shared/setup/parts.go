@@ -1,0 +1,154 @@
+package setup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"cloud.google.com/go/pubsub/v2"
+	run "cloud.google.com/go/run/apiv2"
+	"cloud.google.com/go/storage"
+	"google.golang.org/api/option"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/litterloop/litterloop/shared/blob"
+	"github.com/litterloop/litterloop/shared/blob/blobgcs"
+	"github.com/litterloop/litterloop/shared/bus"
+	"github.com/litterloop/litterloop/shared/bus/buspubsub"
+	"github.com/litterloop/litterloop/shared/config"
+	"github.com/litterloop/litterloop/shared/job"
+	jobcloudrun "github.com/litterloop/litterloop/shared/job/cloudrun"
+)
+
+// policyAge is how long a policy that was read serves: a change of the file
+// takes effect within it, and a burst of events does not read it each time.
+const policyAge = 10 * time.Second
+
+// Parts are the clients of one deployment. Cloud Run's are built when first
+// asked for; a failure to build one is not remembered.
+type Parts struct {
+	Config
+
+	storage   *storage.Client
+	pubsub    *pubsub.Client
+	publisher *buspubsub.Publisher
+
+	mu       sync.Mutex
+	run      *runClients
+	policy   config.Policy
+	policyAt time.Time
+}
+
+type runClients struct {
+	services   *run.ServicesClient
+	revisions  *run.RevisionsClient
+	jobs       *run.JobsClient
+	executions *run.ExecutionsClient
+}
+
+// Open builds the clients that every part of the loop uses.
+func Open(ctx context.Context, cfg Config) (*Parts, error) {
+	s, err := storage.NewClient(ctx, storage.WithJSONReads())
+	if err != nil {
+		return nil, fmt.Errorf("cloud storage client: %w", err)
+	}
+	p, err := pubsub.NewClient(ctx, cfg.Project)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("pub/sub client: %w", err), s.Close())
+	}
+	return &Parts{Config: cfg, storage: s, pubsub: p, publisher: buspubsub.New(p)}, nil
+}
+
+// Bucket returns any bucket by its name.
+func (p *Parts) Bucket(name string) blob.Bucket { return blobgcs.New(p.storage, name) }
+
+// PubSub is the client, for tools that read subscriptions.
+func (p *Parts) PubSub() *pubsub.Client { return p.pubsub }
+
+// Publisher publishes on the deployment's bus.
+func (p *Parts) Publisher() bus.Publisher { return p.publisher }
+
+// Policy is the deployment's policy file, at most policyAge old.
+func (p *Parts) Policy(ctx context.Context) (config.Policy, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.policyAt.IsZero() && time.Since(p.policyAt) < policyAge {
+		return p.policy, nil
+	}
+	read, err := config.Read(ctx, p.Bucket(p.Models))
+	if err != nil {
+		return read, err
+	}
+	p.policy, p.policyAt = read, time.Now()
+	return read, nil
+}
+
+// Location is the Cloud Run location, projects/P/locations/L.
+func (p *Parts) Location() string {
+	return fmt.Sprintf("projects/%s/locations/%s", p.Project, p.Region)
+}
+
+// Launcher starts jobs on Cloud Run.
+func (p *Parts) Launcher(ctx context.Context) (job.Launcher, error) {
+	c, err := p.cloudRun(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return jobcloudrun.New(c.jobs, c.executions, p.Location()), nil
+}
+
+func (p *Parts) cloudRun(ctx context.Context) (*runClients, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.run != nil {
+		return p.run, nil
+	}
+	var opts []option.ClientOption
+	if p.RunEmulator != "" {
+		opts = []option.ClientOption{option.WithEndpoint(p.RunEmulator), option.WithoutAuthentication(),
+			option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials()))}
+	}
+	var c runClients
+	var errs [4]error
+	c.services, errs[0] = run.NewServicesClient(ctx, opts...)
+	c.revisions, errs[1] = run.NewRevisionsClient(ctx, opts...)
+	c.jobs, errs[2] = run.NewJobsClient(ctx, opts...)
+	c.executions, errs[3] = run.NewExecutionsClient(ctx, opts...)
+	if err := errors.Join(errs[:]...); err != nil {
+		return nil, errors.Join(fmt.Errorf("cloud run clients: %w", err), c.close())
+	}
+	p.run = &c
+	return p.run, nil
+}
+
+func (c *runClients) close() error {
+	var errs []error
+	if c.services != nil {
+		errs = append(errs, c.services.Close())
+	}
+	if c.revisions != nil {
+		errs = append(errs, c.revisions.Close())
+	}
+	if c.jobs != nil {
+		errs = append(errs, c.jobs.Close())
+	}
+	if c.executions != nil {
+		errs = append(errs, c.executions.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Close waits for what is being published and closes the clients.
+func (p *Parts) Close() error {
+	errs := []error{p.publisher.Close(), p.pubsub.Close(), p.storage.Close()}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.run != nil {
+		errs = append(errs, p.run.close())
+		p.run = nil
+	}
+	return errors.Join(errs...)
+}
