@@ -84,7 +84,8 @@ type Decision struct {
 	Outcome Outcome  `json:"outcome"`
 	Trigger string   `json:"trigger"` // what the training would answer: "validated" or "drift"
 	Reasons []string `json:"reasons"`
-	// AskForLabels: drift is open and there is nothing new to learn from.
+	// AskForLabels: drift is open, there is nothing new to learn from, and no
+	// training is under way that might answer it.
 	AskForLabels bool `json:"ask_for_labels,omitempty"`
 	// Ledger is the entry that holds the decision; empty from Decide itself.
 	Ledger string `json:"-"`
@@ -119,7 +120,7 @@ func Decide(p Policy, in Inputs) Decision {
 		speaks = []string{First}
 	case in.NewLabels == 0:
 		hold(true, NoNewLabels)
-		d.AskForLabels = in.Drift != nil
+		d.AskForLabels = in.Drift != nil && in.InFlight == "" && in.Requested == ""
 	case share >= p.NewLabels:
 		speaks = []string{EnoughLabels}
 	case in.Drift != nil:

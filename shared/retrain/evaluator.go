@@ -106,7 +106,7 @@ func (e *Evaluator) try(ctx context.Context, q question) (Decision, error) {
 	}
 	changed := s.doc.observe(q.check, trainings)
 	if r := s.doc.Request; r.answers(q) && r.awaited(e.policy, trainings, e.now()) {
-		return r.Entry.decision(), nil // asked again: the same answer
+		return r.Entry.decision(), e.alert(ctx, q, s, r.Entry) // asked again: the same answer
 	}
 	in, err := e.inputs(ctx, q, s.doc, trainings)
 	if err != nil {

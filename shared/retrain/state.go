@@ -94,10 +94,10 @@ func (s *state) observe(check *drift.Summary, trainings []training.Training) (ch
 	return changed
 }
 
-// answered tells whether a training that started after since has succeeded.
+// answered tells whether a training that started at since or later has succeeded.
 func answered(trainings []training.Training, since time.Time) bool {
 	for _, t := range trainings {
-		if t.State == training.Registered && t.Started.After(since) {
+		if t.State == training.Registered && !t.Started.Before(since) {
 			return true
 		}
 	}
