@@ -5,10 +5,17 @@ import (
 	"iter"
 )
 
-// jpegSegments yields the marker and body of every segment before the pixels,
-// skipping junk between segments as decoders do.
-func jpegSegments(p []byte) iter.Seq2[byte, []byte] {
-	return func(yield func(byte, []byte) bool) {
+// segment of a JPEG: its marker, its body, and where it ends in the file.
+type segment struct {
+	marker byte
+	body   []byte
+	end    int
+}
+
+// jpegSegments yields every segment before the pixels, skipping junk between
+// segments as decoders do.
+func jpegSegments(p []byte) iter.Seq[segment] {
+	return func(yield func(segment) bool) {
 		i := 2
 		for i+4 <= len(p) {
 			if p[i] != 0xff || p[i+1] == 0 || p[i+1] == 0xff {
@@ -28,8 +35,8 @@ func jpegSegments(p []byte) iter.Seq2[byte, []byte] {
 				i += 2
 				continue
 			}
-			end := i + 2 + length
-			if !yield(marker, p[i+4:min(end, len(p))]) {
+			end := min(i+2+length, len(p))
+			if !yield(segment{marker, p[min(i+4, end):end], end}) {
 				return
 			}
 			i = end
@@ -38,9 +45,9 @@ func jpegSegments(p []byte) iter.Seq2[byte, []byte] {
 }
 
 func jpegOrientation(p []byte) int {
-	for marker, body := range jpegSegments(p) {
-		if marker == 0xe1 && len(body) > 6 && string(body[:6]) == "Exif\x00\x00" {
-			return tiffOrientation(body[6:])
+	for s := range jpegSegments(p) {
+		if s.marker == 0xe1 && len(s.body) > 6 && string(s.body[:6]) == "Exif\x00\x00" {
+			return tiffOrientation(s.body[6:])
 		}
 	}
 	return 1

@@ -91,9 +91,9 @@ func sniff(p []byte) string {
 // would do, but it refuses photos that libjpeg-turbo reads: arithmetic coding,
 // junk between segments.
 func jpegConfig(p []byte) (image.Config, error) {
-	for marker, body := range jpegSegments(p) {
-		if marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc && len(body) >= 6 {
-			h, w := binary.BigEndian.Uint16(body[1:]), binary.BigEndian.Uint16(body[3:])
+	for s := range jpegSegments(p) {
+		if s.marker >= 0xc0 && s.marker <= 0xcf && s.marker != 0xc4 && s.marker != 0xc8 && s.marker != 0xcc && len(s.body) >= 6 {
+			h, w := binary.BigEndian.Uint16(s.body[1:]), binary.BigEndian.Uint16(s.body[3:])
 			return image.Config{Width: int(w), Height: int(h)}, nil
 		}
 	}

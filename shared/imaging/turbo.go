@@ -1,8 +1,10 @@
 package imaging
 
 import (
-	"fmt"
+	"bytes"
+	"errors"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"unsafe"
@@ -14,14 +16,12 @@ import (
 // libjpegTurbo is the TurboJPEG API of libjpeg-turbo, loaded at run time so
 // that a machine without it still builds and serves.
 type libjpegTurbo struct {
-	path       string
 	initialise func() uintptr
 	destroy    func(handle uintptr) int32
 	header     func(handle uintptr, photo unsafe.Pointer, size uintptr, width, height, subsampling, colorspace *int32) int32
 	decompress func(handle uintptr, photo unsafe.Pointer, size uintptr, dst unsafe.Pointer, width, pitch, height, format, flags int32) int32
 	message    func(handle uintptr) string
 	code       func(handle uintptr) int32
-	idle       chan uintptr // handles to use again
 }
 
 // Constants of turbojpeg.h.
@@ -44,7 +44,7 @@ var turbo = sync.OnceValue(func() *libjpegTurbo {
 		if err != nil {
 			continue
 		}
-		t := &libjpegTurbo{path: name, idle: make(chan uintptr, runtime.GOMAXPROCS(0))}
+		t := &libjpegTurbo{}
 		if t.bind(lib) == nil {
 			return t
 		}
@@ -79,38 +79,20 @@ func Backend() string {
 	return "image/jpeg"
 }
 
-// acquire hands out a decompressor; one serves one goroutine at a time.
-func (t *libjpegTurbo) acquire() (uintptr, error) {
-	select {
-	case h := <-t.idle:
-		return h, nil
-	default:
-	}
-	if h := t.initialise(); h != 0 {
-		return h, nil
-	}
-	return 0, fmt.Errorf("libjpeg-turbo: no memory for a decompressor")
-}
-
-func (t *libjpegTurbo) release(h uintptr) {
-	select {
-	case t.idle <- h:
-	default:
-		t.destroy(h)
-	}
-}
-
+// decode takes a new decompressor for every photo. It costs microseconds, and
+// one that is used again carries tables from photo to photo: a damaged photo
+// would spoil those after it.
 func (t *libjpegTurbo) decode(im *Image, photo []byte) error {
-	h, err := t.acquire()
-	if err != nil {
-		return err
+	h := t.initialise()
+	if h == 0 {
+		return errors.New("libjpeg-turbo: no memory for a decompressor")
 	}
-	defer t.release(h)
+	defer t.destroy(h)
 	defer runtime.KeepAlive(photo)
 	src := unsafe.Pointer(unsafe.SliceData(photo))
 	var width, height, subsampling, colorspace int32
 	if t.header(h, src, uintptr(len(photo)), &width, &height, &subsampling, &colorspace) != 0 {
-		if err := t.fault(h); err != nil {
+		if err := t.fault(h, photo); err != nil {
 			return err
 		}
 	}
@@ -126,7 +108,7 @@ func (t *libjpegTurbo) decode(im *Image, photo []byte) error {
 		dst, format = make([]byte, 4*im.W*im.H), tjCMYK
 	}
 	if t.decompress(h, src, uintptr(len(photo)), unsafe.Pointer(unsafe.SliceData(dst)), width, 0, height, format, 0) != 0 {
-		if err := t.fault(h); err != nil {
+		if err := t.fault(h, photo); err != nil {
 			return err
 		}
 	}
@@ -137,17 +119,38 @@ func (t *libjpegTurbo) decode(im *Image, photo []byte) error {
 	return nil
 }
 
-// fault reports the last error of a handle, and passes over warnings: junk
-// between segments is common in the wild and decodes well. A photo cut short is
-// a warning to the library, which paints the rest grey; here it is an error,
-// since boxes on half a photo mislead.
-func (t *libjpegTurbo) fault(h uintptr) error {
+// tolerated begin the warnings after which a photo is still whole: junk between
+// segments and flipped bits are common in the wild, and OpenCV and browsers
+// show such photos. The library's own code for "only a warning" cannot tell:
+// it stays set when a fatal error follows.
+var tolerated = []string{
+	"Corrupt JPEG data:", "Inconsistent progression sequence", "Invalid SOS parameters",
+	"Unknown Adobe color transform", "Warning:",
+}
+
+// fault says whether the last message of a handle matters. A photo cut short is
+// only a warning to the library, which paints the rest grey; here it is an
+// error, since boxes on half a photo mislead. The library keeps the first
+// warning alone, so the end is looked for too.
+func (t *libjpegTurbo) fault(h uintptr, photo []byte) error {
 	message := t.message(h)
-	if t.code(h) == tjWarning && !strings.Contains(message, "Premature end") {
-		return nil
+	if t.code(h) == tjWarning && slices.ContainsFunc(tolerated, func(p string) bool { return strings.HasPrefix(message, p) }) {
+		if jpegEnds(photo) {
+			return nil
+		}
+		message = "Premature end of JPEG file"
 	}
 	if strings.Contains(message, "Unsupported") || strings.Contains(message, "not supported") {
 		return errs.Permanentf(Unsupported, "decode JPEG: %s", message)
 	}
 	return errs.Permanentf(Unreadable, "decode JPEG: %s", message)
+}
+
+// jpegEnds reports whether an end marker follows the pixels.
+func jpegEnds(p []byte) bool {
+	header := 0
+	for s := range jpegSegments(p) {
+		header = s.end
+	}
+	return bytes.Contains(p[header:], []byte{0xff, 0xd9})
 }
