@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"strconv"
@@ -133,14 +134,20 @@ func (s *Server) copyObject(r *request, toBucket, toName string) (*store.Object,
 	return s.store.Put(meta, content, to, "")
 }
 
-// move is copy and delete within a bucket: first the copy, so a crash between
-// leaves both and loses nothing.
+// move is copy and delete within a bucket, first the copy: a crash between
+// leaves both. A source that changed meanwhile stays too.
 func (s *Server) move(w http.ResponseWriter, r *request, toName string) error {
+	from, err := s.store.Stat(r.bucket, r.object, 0)
+	if err != nil {
+		return err
+	}
+	r.query.Set("sourceGeneration", strconv.FormatInt(from.Generation, 10))
 	o, err := s.copyObject(r, r.bucket, toName)
 	if err != nil {
 		return err
 	}
-	if err := s.store.Delete(r.bucket, r.object, 0, store.Conditions{}); err != nil {
+	err = s.store.Delete(r.bucket, r.object, from.Generation, store.Conditions{})
+	if err != nil && !errors.Is(err, store.ErrNoObject) {
 		return err
 	}
 	writeJSON(w, http.StatusOK, resource(o, r.base()))

@@ -29,58 +29,75 @@ type dispatcher struct {
 	log       *slog.Logger
 }
 
-// run takes events until the channel or ctx ends. An event waits here in memory
-// while its topic fails; on the disk it stays until it is delivered.
+// attempt is an event on its way out.
+type attempt struct {
+	event   store.Event
+	backoff time.Duration // before the next, should this one fail
+	err     error
+}
+
+// run publishes until ctx or the channel ends. An event whose topic fails waits
+// its turn again without holding up the others; on the disk it stays until it is
+// delivered, so what is in flight when run ends is published after a restart.
 func (d *dispatcher) run(ctx context.Context, events <-chan []store.Event) {
+	ctx, stop := context.WithCancel(ctx)
+	out, results, again := make(chan *attempt), make(chan *attempt), make(chan *attempt)
 	var group sync.WaitGroup
 	defer group.Wait()
-	slots := make(chan struct{}, publishers)
+	defer stop()
+	for range publishers {
+		group.Go(func() { d.publisher(ctx, out, results) })
+	}
+	var queue []*attempt
 	for {
-		var batch []store.Event
-		var ok bool
+		var next *attempt
+		var send chan<- *attempt // nil, and never ready, while nothing waits
+		if len(queue) > 0 {
+			next, send = queue[0], out
+		}
 		select {
-		case batch, ok = <-events:
+		case batch, ok := <-events:
 			if !ok {
 				return
 			}
+			for _, e := range batch {
+				queue = append(queue, &attempt{event: e, backoff: minBackoff})
+			}
+		case send <- next:
+			queue = queue[1:]
+		case a := <-again:
+			queue = append(queue, a)
+		case a := <-results:
+			if a.err == nil {
+				d.delivered([]int64{a.event.ID})
+				continue
+			}
+			d.log.Warn("storage: a notification waits to be published again", "topic", a.event.Notification.Topic, "object", a.event.Object.Name, "in", a.backoff, "err", a.err)
+			pause := a.backoff
+			a.backoff = min(2*a.backoff, maxBackoff)
+			time.AfterFunc(pause, func() {
+				select {
+				case again <- a:
+				case <-ctx.Done():
+				}
+			})
 		case <-ctx.Done():
 			return
-		}
-		done := make([]int64, 0, len(batch))
-		var mu sync.Mutex
-		var pending sync.WaitGroup
-		for _, e := range batch {
-			select {
-			case slots <- struct{}{}:
-			case <-ctx.Done():
-				return
-			}
-			pending.Add(1)
-			group.Go(func() {
-				defer pending.Done()
-				err := d.publish(ctx, e)
-				<-slots
-				if err != nil {
-					d.log.Warn("storage: a notification waits", "topic", e.Notification.Topic, "object", e.Object.Name, "err", err)
-					group.Go(func() { d.retry(ctx, e) })
-					return
-				}
-				mu.Lock()
-				done = append(done, e.ID)
-				mu.Unlock()
-			})
-		}
-		pending.Wait()
-		if len(done) > 0 {
-			d.delivered(done)
 		}
 	}
 }
 
-func (d *dispatcher) retry(ctx context.Context, e store.Event) {
-	for backoff := minBackoff; wait(ctx, backoff) == nil; backoff = min(2*backoff, maxBackoff) {
-		if d.publish(ctx, e) == nil {
-			d.delivered([]int64{e.ID})
+func (d *dispatcher) publisher(ctx context.Context, out <-chan *attempt, results chan<- *attempt) {
+	for {
+		select {
+		case a := <-out:
+			a.err = d.publish(ctx, a.event)
+			select {
+			case results <- a:
+			case <-ctx.Done():
+				return
+			}
+		case <-ctx.Done():
 			return
 		}
 	}

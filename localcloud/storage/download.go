@@ -26,8 +26,7 @@ func (s *Server) download(w http.ResponseWriter, r *request, get func(string) st
 	}
 	defer content.Close()
 	describe(w.Header(), o)
-	// Conditions are Cloud Storage's own, checked above; an ETag here is no
-	// business of ServeContent, which also takes care of Range and 416.
+	// ServeContent knows Range, 416, and If-None-Match by the ETag just set.
 	http.ServeContent(w, r.Request, "", o.Updated, content)
 	return nil
 }

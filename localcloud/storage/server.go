@@ -8,7 +8,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -116,8 +115,5 @@ func (s *Server) PutNotification(_ context.Context, bucket string, n Notificatio
 	}, true)
 	return err
 }
-
-// mkdir is os.MkdirAll for this user alone.
-func mkdir(dir string) error { return os.MkdirAll(dir, 0o700) }
 
 var _ http.Handler = (*Server)(nil)

@@ -88,7 +88,8 @@ func (b *Bucket) Open(ctx context.Context, name string, offset, length int64) (_
 	}
 }
 
-// Delete implements blob.Bucket.
+// Delete implements blob.Bucket. When a try's answer was lost and the next finds
+// nothing, that is success: the object is gone, most likely by the earlier try.
 func (b *Bucket) Delete(ctx context.Context, name string, ifGeneration int64) (err error) {
 	defer b.wrap(&err, "delete", name)
 	o := b.write.Object(name)

@@ -29,6 +29,8 @@ func TestConformance_faults(t *testing.T) {
 		// A lost answer and a write by another before the next try: the first
 		// write's fate can't be known, so it is counted twice. See Bucket.Write.
 		"condition/no update is lost",
+		// The same for a delete that finds nothing on its second try.
+		"write/deleting what is not there",
 	)
 }
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/litterloop/litterloop/shared/blob"
 )
@@ -40,7 +41,14 @@ var lists = map[string]func(*testing.T, blob.Bucket){
 		var want []string
 		for i := range n {
 			want = append(want, fmt.Sprintf("p/%06d", i))
-			put(t, b, want[i], "")
+		}
+		var group errgroup.Group
+		group.SetLimit(16)
+		for _, name := range want {
+			group.Go(func() error { return write(t, b, name, "", blob.Any) })
+		}
+		if err := group.Wait(); err != nil {
+			t.Fatal(err)
 		}
 		if diff := cmp.Diff(want, list(t, b, "p/")); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)

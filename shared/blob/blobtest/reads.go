@@ -19,7 +19,6 @@ var reads = map[string]func(*testing.T, blob.Bucket){
 		wantErr(t, err, errs.NotFound)
 		_, _, err = b.Open(t.Context(), "absent", 0, -1)
 		wantErr(t, err, errs.NotFound)
-		wantErr(t, b.Delete(t.Context(), "absent", blob.Any), errs.NotFound)
 	},
 	"ranges": func(t *testing.T, b blob.Bucket) {
 		put(t, b, "o", "0123456789")

@@ -68,6 +68,13 @@ var writes = map[string]func(*testing.T, blob.Bucket){
 		}
 		_, err := b.Stat(t.Context(), "o")
 		wantErr(t, err, errs.NotFound)
+	},
+	"deleting what is not there": func(t *testing.T, b blob.Bucket) {
+		wantErr(t, b.Delete(t.Context(), "absent", blob.Any), errs.NotFound)
+		a := put(t, b, "o", "x")
+		if err := b.Delete(t.Context(), "o", a.Generation); err != nil {
+			t.Fatal(err)
+		}
 		wantErr(t, b.Delete(t.Context(), "o", blob.Any), errs.NotFound)
 	},
 }

@@ -16,6 +16,8 @@ type op struct {
 	// decide sees the state with every earlier change and says what to write,
 	// or why not. content is what follows the record.
 	decide func() (r *record, content []byte, err error)
+	// lazy changes need not be flushed: losing one to a power cut is harmless.
+	lazy bool
 
 	record *record
 	at     int64 // of the content, in the journal
@@ -89,6 +91,7 @@ func (s *Store) commitLoop() {
 
 func (s *Store) commit(batch []*op) {
 	s.buf = s.buf[:0]
+	lazy := true
 	for _, o := range batch {
 		if s.broken != nil {
 			o.err = fmt.Errorf("%w: %w", ErrUnavailable, s.broken)
@@ -100,9 +103,10 @@ func (s *Store) commit(batch []*op) {
 		}
 		var at int
 		s.buf, at, o.err = appendFrame(s.buf, o.record, content)
+		lazy = lazy && o.lazy
 		o.at = s.size + int64(at)
 	}
-	if err := s.append(s.buf); err != nil {
+	if err := s.append(s.buf, s.opts.Fsync && !lazy); err != nil {
 		s.opts.Log.Error("storage: a change could not be written", "err", err)
 		for _, o := range batch {
 			if o.err == nil {
@@ -133,7 +137,7 @@ func (s *Store) commit(batch []*op) {
 		}
 	}
 	s.mu.Unlock()
-	if len(s.buf) > 0 && s.opts.Committed != nil {
+	if !lazy && s.opts.Committed != nil {
 		s.opts.Committed()
 	}
 	s.announce(events)
@@ -148,7 +152,7 @@ func (s *Store) commit(batch []*op) {
 // append writes p at the journal's end. After a failed write the journal is cut
 // back to what it was; when even that fails, or an fsync did (the kernel may
 // have dropped the pages), nothing more is accepted until a restart.
-func (s *Store) append(p []byte) error {
+func (s *Store) append(p []byte, fsync bool) error {
 	if len(p) == 0 {
 		return nil
 	}
@@ -158,7 +162,7 @@ func (s *Store) append(p []byte) error {
 		}
 		return err
 	}
-	if s.opts.Fsync {
+	if fsync {
 		if err := s.journal.Sync(); err != nil {
 			s.broken = err
 			return err
@@ -202,7 +206,9 @@ func (s *Store) Events() <-chan []Event { return s.events }
 // Delivered records that events were published and need not be again. It does
 // not wait for the disk: a crash now means a second delivery, never a lost one.
 func (s *Store) Delivered(ids []int64) {
-	s.send(&op{key: "delivered", done: make(chan struct{}), decide: func() (*record, []byte, error) {
+	// No object's key looks so, and no other delivery's: batches stay whole.
+	key := fmt.Sprint("delivered ", ids)
+	s.send(&op{key: key, lazy: true, done: make(chan struct{}), decide: func() (*record, []byte, error) {
 		return &record{Delivered: ids}, nil, nil
 	}})
 }

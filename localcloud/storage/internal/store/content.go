@@ -1,12 +1,11 @@
 package store
 
 import (
-	"crypto/md5"
 	"crypto/rand"
+	"errors"
 	"fmt"
-	"hash"
-	"hash/crc32"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -20,18 +19,17 @@ const inlineLimit = 32 << 10
 // both checksums as the bytes pass and holds at most inlineLimit in memory.
 // Either Put takes it over or Discard must be called.
 type Content struct {
-	dir    string
-	small  []byte
-	blob   string
-	file   *os.File
-	size   int64
-	md5    hash.Hash
-	crc32c hash.Hash32
+	dir   string
+	small []byte
+	blob  string
+	file  *os.File
+	size  int64
+	sums  Sums
 }
 
 // NewContent starts an empty content.
 func (s *Store) NewContent() *Content {
-	return &Content{dir: s.blobDir(), md5: md5.New(), crc32c: crc32.New(castagnoli)}
+	return &Content{dir: s.blobDir(), sums: NewSums()}
 }
 
 // Write implements io.Writer.
@@ -43,14 +41,13 @@ func (c *Content) Write(p []byte) (int, error) {
 	}
 	if c.file != nil {
 		if n, err := c.file.Write(p); err != nil {
-			return n, fmt.Errorf("write content: %w", err)
+			return n, fmt.Errorf("%w: write content: %w", ErrUnavailable, err)
 		}
 	} else {
 		c.small = append(c.small, p...)
 	}
 	c.size += int64(len(p))
-	c.md5.Write(p)
-	c.crc32c.Write(p)
+	c.sums.Write(p)
 	return len(p), nil
 }
 
@@ -77,24 +74,30 @@ func (c *Content) ReadFrom(r io.Reader) (int64, error) {
 }
 
 func (c *Content) spill() error {
-	blob, file, err := createBlob(c.dir)
+	blob, err := newBlob(c.dir, func(path string) (err error) {
+		c.file, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+		return err
+	})
 	if err != nil {
+		c.file = nil
 		return err
 	}
-	c.blob, c.file = blob, file
-	_, err = file.Write(c.small)
+	c.blob = blob
+	if _, err = c.file.Write(c.small); err != nil {
+		return fmt.Errorf("%w: write content: %w", ErrUnavailable, err)
+	}
 	c.small = nil
-	return err
+	return nil
 }
 
 // Size is the number of bytes received.
 func (c *Content) Size() int64 { return c.size }
 
 // CRC32C is the checksum of the bytes received.
-func (c *Content) CRC32C() uint32 { return c.crc32c.Sum32() }
+func (c *Content) CRC32C() uint32 { return c.sums.CRC32C() }
 
 // MD5 is the checksum of the bytes received.
-func (c *Content) MD5() []byte { return c.md5.Sum(nil) }
+func (c *Content) MD5() []byte { return c.sums.MD5() }
 
 // Discard removes what was received. It does nothing after Put took it over.
 func (c *Content) Discard() {
@@ -129,20 +132,20 @@ func (c *Content) close(fsync bool) error {
 // A blob's name is random: nothing a client sends ever becomes part of a path.
 func blobPath(dir, blob string) string { return filepath.Join(dir, blob[:2], blob) }
 
-func createBlob(dir string) (blob string, f *os.File, err error) {
+// newBlob calls create with a fresh path, again after making its directory.
+func newBlob(dir string, create func(path string) error) (blob string, err error) {
 	blob = rand.Text()
 	path := blobPath(dir, blob)
-	const flags = os.O_RDWR | os.O_CREATE | os.O_EXCL
-	f, err = os.OpenFile(path, flags, 0o600)
-	if os.IsNotExist(err) {
+	err = create(path)
+	if errors.Is(err, fs.ErrNotExist) {
 		if err = os.MkdirAll(filepath.Dir(path), 0o700); err == nil {
-			f, err = os.OpenFile(path, flags, 0o600)
+			err = create(path)
 		}
 	}
 	if err != nil {
-		return "", nil, fmt.Errorf("create a file for the content: %w", err)
+		return "", fmt.Errorf("%w: create a file for the content: %w", ErrUnavailable, err)
 	}
-	return blob, f, nil
+	return blob, nil
 }
 
 func syncDir(path string) error {

@@ -53,16 +53,6 @@ func (s *Store) Open(bucket, name string, generation int64, conditions Condition
 	return o, f, nil
 }
 
-// Copied returns src's bytes as new content; a large one shares its disk space.
-func (s *Store) Copied(src *Object, r Reader) (*Content, error) {
-	c := s.NewContent()
-	if _, err := io.Copy(c, r); err != nil {
-		c.Discard()
-		return nil, err
-	}
-	return c, nil
-}
-
 // Bucket returns a bucket's record.
 func (s *Store) Bucket(name string) (*Bucket, error) {
 	s.mu.RLock()
