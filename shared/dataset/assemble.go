@@ -47,14 +47,16 @@ type Contents struct {
 	DataYAML []byte            // DataYAMLFile
 	Dir      []byte            // the .dir listing
 	DVC      []byte            // DVCFile
+	Measured []byte            // MeasuredFile
 	Labels   map[string][]byte // label files that the version before did not have, by MD5
 }
 
 // Assemble makes the version that follows head: the photos of the version
 // before (nil for the first), those of this batch replaced by the record's.
+// measured tells of all of them, by MD5.
 // head is changed to what it must be after. The outcome depends on nothing but
 // the arguments; only Created depends on now.
-func Assemble(head *Head, before []Photo, rec Record, recordHash string, newest int64, p Policy, now time.Time) (*Contents, error) {
+func Assemble(head *Head, before []Photo, measured map[string]Measured, rec Record, recordHash string, newest int64, p Policy, now time.Time) (*Contents, error) {
 	entry := head.Batch(rec.Batch)
 	if entry == nil {
 		head.Batches = append(head.Batches, HeadBatch{Name: rec.Batch, Folder: folder(rec.Batch, head.Batches)})
@@ -63,11 +65,9 @@ func Assemble(head *Head, before []Photo, rec Record, recordHash string, newest 
 	entry.Record, entry.Newest = recordHash, newest
 
 	names, global := mergeClasses(head.Version.Classes, rec.Classes)
-	known := make(map[string]Split, len(before))
 	old := map[string]Photo{} // this batch's, by path
 	photos := make([]Photo, 0, len(before)+len(rec.Photos))
 	for _, ph := range before {
-		known[ph.MD5] = ph.Split
 		if ph.Batch != rec.Batch {
 			photos = append(photos, ph)
 		} else {
@@ -75,7 +75,7 @@ func Assemble(head *Head, before []Photo, rec Record, recordHash string, newest 
 		}
 	}
 	kept := len(photos)
-	photos = append(photos, recordPhotos(rec, entry.Folder, global, known, p)...)
+	photos = append(photos, recordPhotos(rec, entry.Folder, global, before, measured, p)...)
 	c := &Contents{Labels: map[string][]byte{}}
 	files := make([]File, 0, 2*len(photos)+1)
 	for i, ph := range photos {
@@ -95,6 +95,9 @@ func Assemble(head *Head, before []Photo, rec Record, recordHash string, newest 
 	files = append(files, File{DataYAMLFile, MD5Hex(c.DataYAML), int64(len(c.DataYAML))})
 	c.Dir = DirListing(files)
 	if c.JSONL, err = jsonLines(photos); err != nil {
+		return nil, err
+	}
+	if c.Measured, err = measuredLines(photos, measured); err != nil {
 		return nil, err
 	}
 	v := summarise(photos, names)
@@ -120,14 +123,14 @@ func Assemble(head *Head, before []Photo, rec Record, recordHash string, newest 
 }
 
 // recordPhotos are a record's usable photos as a version holds them.
-func recordPhotos(rec Record, folder string, global []int, known map[string]Split, p Policy) []Photo {
+func recordPhotos(rec Record, folder string, global []int, before []Photo, measured map[string]Measured, p Policy) []Photo {
 	var usable []candidate
 	for _, ph := range rec.Photos {
 		if ph.Fault == "" {
-			usable = append(usable, candidate{ph.MD5, ph.Boxes})
+			usable = append(usable, candidate{ph.MD5, measured[ph.MD5].Hash, ph.Boxes})
 		}
 	}
-	of := splits(usable, known, p.ValShare, p.Seed)
+	of := splits(usable, before, measured, p.ValShare, p.Seed)
 	out := make([]Photo, 0, len(usable))
 	for _, ph := range rec.Photos {
 		if ph.Fault != "" {

@@ -13,10 +13,8 @@ import (
 // Seen is what was found out about a photo's bytes. Fault is set for a photo
 // that cannot be used; then only MD5 and Size hold.
 type Seen struct {
-	MD5         string
+	Measured
 	Size        int64
-	Width       int // displayed
-	Height      int
 	Orientation int
 	Fault       error // permanent
 }

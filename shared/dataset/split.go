@@ -10,67 +10,156 @@ import (
 	"strings"
 )
 
+// nearBits of 64: photos whose perceptual hashes differ in no more are taken
+// for the same scene, and stay in one split.
+const nearBits = 2
+
 // candidate is a photo that needs a split.
 type candidate struct {
 	md5   string
+	hash  uint64 // perceptual
 	boxes []Box
 }
 
-// splits assigns photos of one batch to splits. known are the splits of photos,
-// by MD5, that a version already has: they stay where they are. Of the rest as
-// many are held out as bring the batch closest to the share; which ones depends
-// on their content alone. Photos are taken stratum by stratum, a stratum being
-// the rarest class that a photo shows, so that rare classes are held out too.
-func splits(photos []candidate, known map[string]Split, share float64, seed int64) map[string]Split {
+// scene is candidates that look alike: they go to one split together.
+type scene struct {
+	photos  []candidate
+	stratum int
+	rank    uint64
+}
+
+// splits assigns photos of one batch to splits. before are photos that the
+// version before has: they stay where they are, and what looks like one of them
+// goes with it. Of the rest as many are held out as bring the batch closest to
+// the share; which ones depends on their content alone. They are taken stratum
+// by stratum, a stratum being the rarest class that a scene shows, so that rare
+// classes are held out too.
+func splits(photos []candidate, before []Photo, measured map[string]Measured, share float64, seed int64) map[string]Split {
 	out := make(map[string]Split, len(photos))
+	scenes := group(photos, before, measured, out)
 	held := 0
 	boxesOf := map[int]int{}
-	var fresh []candidate
 	for _, p := range photos {
+		if out[p.md5] == Val {
+			held++
+		}
 		for _, b := range p.boxes {
 			boxesOf[b.Class]++
 		}
-		if s, ok := known[p.md5]; ok {
-			out[p.md5] = s
-			if s == Val {
-				held++
-			}
-			continue
+	}
+	strata := map[int]int{} // photos in each
+	total := 0
+	for i, s := range scenes {
+		var boxes []Box
+		for _, p := range s.photos {
+			boxes = append(boxes, p.boxes...)
 		}
-		fresh = append(fresh, p)
+		scenes[i].stratum, scenes[i].rank = rarest(boxes, boxesOf), rank(s.photos[0].md5, seed)
+		strata[scenes[i].stratum] += len(s.photos)
+		total += len(s.photos)
 	}
-	strata := map[int][]candidate{}
-	for _, p := range fresh {
-		s := rarest(p.boxes, boxesOf)
-		strata[s] = append(strata[s], p)
-	}
-	target := min(max(int(math.Round(share*float64(len(photos))))-held, 0), len(fresh))
-	for s, quota := range quotas(strata, len(fresh), target) {
-		members := strata[s]
-		slices.SortFunc(members, func(x, y candidate) int {
-			return cmp.Or(cmp.Compare(rank(x.md5, seed), rank(y.md5, seed)), strings.Compare(x.md5, y.md5))
-		})
-		for i, p := range members {
-			out[p.md5] = Train
-			if i < quota {
+	slices.SortFunc(scenes, func(x, y scene) int {
+		return cmp.Or(cmp.Compare(x.rank, y.rank), strings.Compare(x.photos[0].md5, y.photos[0].md5))
+	})
+	left := min(max(int(math.Round(share*float64(len(photos))))-held, 0), total)
+	quota := quotas(strata, total, left)
+	hold := func(s scene, room int) bool {
+		if n := len(s.photos); out[s.photos[0].md5] == "" && n <= room && n <= left {
+			for _, p := range s.photos {
 				out[p.md5] = Val
 			}
+			left -= n
+			return true
 		}
+		return false
+	}
+	for _, s := range scenes {
+		if hold(s, quota[s.stratum]) {
+			quota[s.stratum] -= len(s.photos)
+		}
+	}
+	for _, s := range scenes { // where large scenes did not fit their stratum
+		hold(s, left)
+	}
+	for _, p := range photos {
+		out[p.md5] = cmp.Or(out[p.md5], Train)
 	}
 	return out
 }
 
-// quotas shares target among the strata in proportion to their sizes, the
+// group puts candidates that look alike together. Those that the version before
+// has, or that look like one it has, get their split in out and are in no scene.
+func group(photos []candidate, before []Photo, measured map[string]Measured, out map[string]Split) []scene {
+	hashes := make([]uint64, 0, len(before)+len(photos))
+	known := make(map[string]Split, len(before))
+	for _, p := range before {
+		known[p.MD5] = p.Split
+		hashes = append(hashes, measured[p.MD5].Hash)
+	}
+	parent := make([]int, len(photos)) // union-find
+	for i, p := range photos {
+		hashes = append(hashes, p.hash)
+		parent[i] = i
+		if s, ok := known[p.md5]; ok {
+			out[p.md5] = s
+		}
+	}
+	root := func(i int) int {
+		for parent[i] != i {
+			parent[i] = parent[parent[i]]
+			i = parent[i]
+		}
+		return i
+	}
+	Near(hashes, nearBits, func(i, j int) {
+		if i < len(before) {
+			return
+		}
+		p := photos[i-len(before)]
+		if j >= len(before) {
+			a, b := root(i-len(before)), root(j-len(before))
+			parent[max(a, b)] = min(a, b)
+		} else if out[p.md5] == "" {
+			out[p.md5] = before[j].Split
+		}
+	})
+	of := map[int]int{} // root to scene
+	var scenes []scene
+	settled := map[int]Split{}
+	for i, p := range photos {
+		if s := out[p.md5]; s != "" {
+			settled[root(i)] = s
+		}
+	}
+	for i, p := range photos {
+		r := root(i)
+		if s, ok := settled[r]; ok {
+			out[p.md5] = cmp.Or(out[p.md5], s)
+			continue
+		}
+		if _, ok := of[r]; !ok {
+			of[r] = len(scenes)
+			scenes = append(scenes, scene{})
+		}
+		scenes[of[r]].photos = append(scenes[of[r]].photos, p)
+	}
+	for _, s := range scenes {
+		slices.SortFunc(s.photos, func(x, y candidate) int { return strings.Compare(x.md5, y.md5) })
+	}
+	return scenes
+}
+
+// quotas shares target among strata of the given sizes in proportion, the
 // remainder to the largest fractions.
-func quotas(strata map[int][]candidate, total, target int) map[int]int {
+func quotas(strata map[int]int, total, target int) map[int]int {
 	type part struct {
 		stratum, quota int
 		fraction       float64
 	}
 	var parts []part
 	given := 0
-	for s, members := range strata {
-		exact := float64(target) * float64(len(members)) / float64(total)
+	for s, n := range strata {
+		exact := float64(target) * float64(n) / float64(total)
 		q := int(exact)
 		given += q
 		parts = append(parts, part{s, q, exact - float64(q)})

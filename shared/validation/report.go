@@ -23,7 +23,7 @@ var reportPage = template.Must(template.New("report").Funcs(template.FuncMap{
 }).Parse(page))
 
 // report renders report.html: one file, nothing fetched.
-func report(ctx context.Context, b blob.Bucket, v dataset.Version, photos []dataset.Photo, measured map[string]Measured, r Result, policy Policy) ([]byte, error) {
+func report(ctx context.Context, b blob.Bucket, v dataset.Version, photos []dataset.Photo, measured map[string]dataset.Measured, r Result, policy Policy) ([]byte, error) {
 	tiles, err := contactSheet(ctx, b, v, photos, r, policy.ContactSheet)
 	if err != nil {
 		return nil, err
@@ -34,7 +34,7 @@ func report(ctx context.Context, b blob.Bucket, v dataset.Version, photos []data
 		for _, box := range p.Boxes {
 			sizes = append(sizes, math.Sqrt(box.W*box.H)*float64(policy.ImageSize)/float64(max(p.Width, p.Height, 1)))
 		}
-		if m := measured[p.MD5]; m.Fault == "" {
+		if m, ok := measured[p.MD5]; ok {
 			brightness = append(brightness, float64(m.Brightness))
 			sharpness = append(sharpness, float64(m.Sharpness))
 		}

@@ -92,16 +92,15 @@ type Finding struct {
 
 // Result is validation.json of a version.
 type Result struct {
-	Schema        int                              `json:"schema"`
-	Dataset       string                           `json:"dataset"` // version id
-	Created       time.Time                        `json:"created"`
-	Passed        bool                             `json:"passed"`
-	Policy        string                           `json:"policy"` // its hash
-	Counts        dataset.Counts                   `json:"counts"`
-	Splits        map[dataset.Split]dataset.Counts `json:"splits"`
-	ConversionPx  float64                          `json:"conversion_error_px"` // largest, of a box's round trip through its label file
-	PhotosChecked int                              `json:"photos_checked"`      // decoded now; the others were before
-	Findings      []Finding                        `json:"findings"`
+	Schema       int                              `json:"schema"`
+	Dataset      string                           `json:"dataset"` // version id
+	Created      time.Time                        `json:"created"`
+	Passed       bool                             `json:"passed"`
+	Policy       string                           `json:"policy"` // its hash
+	Counts       dataset.Counts                   `json:"counts"`
+	Splits       map[dataset.Split]dataset.Counts `json:"splits"`
+	ConversionPx float64                          `json:"conversion_error_px"` // largest, of a box's round trip through its label file
+	Findings     []Finding                        `json:"findings"`
 }
 
 // Blocking are the codes for which a version did not pass.

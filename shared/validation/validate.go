@@ -11,8 +11,8 @@ import (
 	"github.com/litterloop/litterloop/shared/errs"
 )
 
-// Run validates a complete version and stores measured.jsonl, report.html and,
-// last, validation.json. A version that was validated under the same policy is
+// Run validates a complete version and stores report.html and, last,
+// validation.json. A version that was validated under the same policy is
 // not validated again. Errors are the buckets' own: repeat.
 func Run(ctx context.Context, b blob.Bucket, v dataset.Version, policy Policy, now func() time.Time) (r Result, err error) {
 	defer errs.Wrap(&err, "validate data set version %q", v.ID)
@@ -31,12 +31,12 @@ func Run(ctx context.Context, b blob.Bucket, v dataset.Version, policy Policy, n
 	if err != nil {
 		return r, err
 	}
-	measured, decoded, err := measure(ctx, b, v, photos)
+	measured, faults, err := measure(ctx, b, v, photos)
 	if err != nil {
 		return r, err
 	}
-	r = check(v, photos, batches, measured, policy)
-	r.Created, r.PhotosChecked = now().UTC(), decoded
+	r = check(v, photos, batches, measured, faults, policy)
+	r.Created = now().UTC()
 	page, err := report(ctx, b, v, photos, measured, r, policy)
 	if err != nil {
 		return r, err
@@ -49,12 +49,12 @@ func Run(ctx context.Context, b blob.Bucket, v dataset.Version, policy Policy, n
 }
 
 // check decides, given everything there is to know.
-func check(v dataset.Version, photos []dataset.Photo, batches []dataset.BatchStatus, measured map[string]Measured, policy Policy) Result {
+func check(v dataset.Version, photos []dataset.Photo, batches []dataset.BatchStatus, measured map[string]dataset.Measured, faults map[string]error, policy Policy) Result {
 	f := &findings{policy: policy, byCode: map[errs.Code]*Finding{}}
 	r := Result{Schema: 1, Dataset: v.ID, Policy: policy.Hash(), Counts: v.Counts, Splits: v.Splits}
 	r.ConversionPx = checkLabels(f, v, photos)
 	checkBatches(f, v, batches)
-	checkPhotos(f, photos, measured)
+	checkPhotos(f, photos, measured, faults)
 	r.Findings = f.sorted()
 	r.Passed = len(r.Blocking()) == 0
 	return r

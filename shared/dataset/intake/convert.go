@@ -27,11 +27,11 @@ func (in *Intake) convert(ctx context.Context, s dataset.BatchStatus) (dataset.B
 		return s, nil
 	}
 	newest = max(newest, s.LabelsGeneration)
-	_, before, err := in.head(ctx)
+	h, err := in.head(ctx)
 	if err != nil {
 		return s, err
 	}
-	byObject, err := in.gather(ctx, photos, known(before))
+	byObject, err := in.gather(ctx, photos, h.known())
 	if errors.Is(err, errs.NotFound) {
 		in.memory.forget(s)
 		return s, nil
@@ -52,7 +52,7 @@ func (in *Intake) convert(ctx context.Context, s dataset.BatchStatus) (dataset.B
 	if done.Counts.Photos == 0 {
 		done.State = dataset.Rejected
 		done.Version = s.Version
-	} else if done.Version, err = in.commit(ctx, rec, hash, newest); errors.Is(err, errSuperseded) {
+	} else if done.Version, err = in.commit(ctx, rec, seen, hash, newest); errors.Is(err, errSuperseded) {
 		return s, nil
 	} else if err != nil {
 		return s, err
@@ -83,27 +83,44 @@ func (in *Intake) list(ctx context.Context, batch string, l dataset.Labels) (pho
 	return photos, extra, newest, nil
 }
 
-// head returns the head and the photos of its version; both empty before the
-// first version. A head whose version lacks its summary, because the process
-// that made it died, is completed first.
-func (in *Intake) head(ctx context.Context) (h headAt, photos []dataset.Photo, err error) {
-	h.generation, err = blob.ReadJSON(ctx, in.datasets, dataset.HeadObject, &h.Head)
-	if errors.Is(err, errs.NotFound) {
-		return headAt{generation: blob.Absent}, nil, nil
-	}
-	if err != nil {
-		return h, nil, err
-	}
-	if err := in.complete(ctx, h.Version); err != nil {
-		return h, nil, err
-	}
-	photos, err = dataset.Photos(ctx, in.datasets, h.Version.ID)
-	return h, photos, err
-}
-
+// headAt is the head as it was at a generation, with what there is to know of
+// its version. The zero value with generation Absent is the head before any.
 type headAt struct {
 	dataset.Head
 	generation int64
+	photos     []dataset.Photo
+	measured   map[string]dataset.Measured
+}
+
+// head returns the head. One whose version lacks its summary, because the
+// process that made it died, is completed first.
+func (in *Intake) head(ctx context.Context) (h headAt, err error) {
+	h.generation, err = blob.ReadJSON(ctx, in.datasets, dataset.HeadObject, &h.Head)
+	if errors.Is(err, errs.NotFound) {
+		return headAt{generation: blob.Absent, measured: map[string]dataset.Measured{}}, nil
+	}
+	if err != nil {
+		return h, err
+	}
+	if err := in.complete(ctx, h.Version); err != nil {
+		return h, err
+	}
+	if h.photos, err = dataset.Photos(ctx, in.datasets, h.Version.ID); err != nil {
+		return h, err
+	}
+	h.measured, err = dataset.LoadMeasured(ctx, in.datasets, h.Version.ID)
+	return h, err
+}
+
+// known are the photos of the head's version by MD5, those that were measured.
+func (h headAt) known() map[string]dataset.Seen {
+	out := make(map[string]dataset.Seen, len(h.photos))
+	for _, p := range h.photos {
+		if m, ok := h.measured[p.MD5]; ok {
+			out[p.MD5] = dataset.Seen{Measured: m, Size: p.Size, Orientation: p.Orientation}
+		}
+	}
+	return out
 }
 
 // complete writes a version's summary, the last of its objects. A version that
@@ -121,9 +138,9 @@ func (in *Intake) complete(ctx context.Context, v dataset.Version) error {
 
 // commit makes a version that holds the record and returns its id, or the id of
 // the version that already does.
-func (in *Intake) commit(ctx context.Context, rec dataset.Record, hash string, newest int64) (string, error) {
+func (in *Intake) commit(ctx context.Context, rec dataset.Record, seen map[string]dataset.Seen, hash string, newest int64) (string, error) {
 	for {
-		h, before, err := in.head(ctx)
+		h, err := in.head(ctx)
 		if err != nil {
 			return "", err
 		}
@@ -132,7 +149,10 @@ func (in *Intake) commit(ctx context.Context, rec dataset.Record, hash string, n
 		} else if b != nil && b.Record == hash {
 			return h.Version.ID, nil
 		}
-		c, err := dataset.Assemble(&h.Head, before, rec, hash, newest, in.o.Policy, in.o.Now())
+		for _, s := range seen {
+			h.measured[s.MD5] = s.Measured
+		}
+		c, err := dataset.Assemble(&h.Head, h.photos, h.measured, rec, hash, newest, in.o.Policy, in.o.Now())
 		if err != nil {
 			return "", err
 		}
@@ -175,16 +195,8 @@ func (in *Intake) write(ctx context.Context, c *dataset.Contents) error {
 	put(dataset.ContentObject(dataset.MD5Hex(c.DataYAML)), "application/yaml", c.DataYAML)
 	put(dataset.ContentObject(c.Version.DirMD5)+".dir", "application/x-director", c.Dir)
 	put(dataset.VersionObject(c.Version.ID, dataset.PhotosFile), "application/jsonl", c.JSONL)
+	put(dataset.VersionObject(c.Version.ID, dataset.MeasuredFile), "application/jsonl", c.Measured)
 	put(dataset.VersionObject(c.Version.ID, dataset.DataYAMLFile), "application/yaml", c.DataYAML)
 	put(dataset.VersionObject(c.Version.ID, dataset.DVCFile), "application/yaml", c.DVC)
 	return g.Wait()
-}
-
-// known are a version's photos by MD5.
-func known(photos []dataset.Photo) map[string]dataset.Seen {
-	out := make(map[string]dataset.Seen, len(photos))
-	for _, p := range photos {
-		out[p.MD5] = dataset.Seen{MD5: p.MD5, Size: p.Size, Width: p.Width, Height: p.Height, Orientation: p.Orientation}
-	}
-	return out
 }

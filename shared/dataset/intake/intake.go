@@ -22,6 +22,7 @@ import (
 	"github.com/litterloop/litterloop/shared/blob"
 	"github.com/litterloop/litterloop/shared/dataset"
 	"github.com/litterloop/litterloop/shared/dataset/coco"
+	"github.com/litterloop/litterloop/shared/dataset/inspect"
 	"github.com/litterloop/litterloop/shared/errs"
 )
 
@@ -30,6 +31,8 @@ type Options struct {
 	Policy dataset.Policy
 	Now    func() time.Time
 	Log    *slog.Logger
+	// Inspect finds out about a photo's bytes; nil is inspect.Photo.
+	Inspect func(data []byte) dataset.Seen
 	// Settled, when set, is told of every batch that was rejected or had
 	// something quarantined, before that is recorded: it may be told again, and
 	// its error stops the batch, to be taken up with the event's next delivery.
@@ -46,6 +49,9 @@ type Intake struct {
 
 // New returns an intake from one bucket to another of the same back end.
 func New(incoming, datasets blob.Bucket, o Options) *Intake {
+	if o.Inspect == nil {
+		o.Inspect = inspect.Photo
+	}
 	return &Intake{incoming: incoming, datasets: datasets, o: o}
 }
 

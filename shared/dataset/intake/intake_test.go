@@ -42,7 +42,20 @@ func newWorld(t testing.TB) *world {
 }
 
 func (w *world) intake(incoming, datasets blob.Bucket) *Intake {
-	return New(incoming, datasets, Options{Policy: dataset.DefaultPolicy(), Now: func() time.Time { return noon }, Log: slog.New(slog.DiscardHandler)})
+	return New(incoming, datasets, Options{Policy: dataset.DefaultPolicy(), Now: func() time.Time { return noon }, Log: slog.New(slog.DiscardHandler), Inspect: inspectPNG})
+}
+
+// inspectPNG stands in for what decodes and measures real photos.
+func inspectPNG(data []byte) dataset.Seen {
+	s := dataset.Seen{Size: int64(len(data)), Orientation: 1}
+	s.MD5 = dataset.MD5Hex(data)
+	im, err := png.Decode(bytes.NewReader(data))
+	if err != nil {
+		s.Fault = errs.Permanent("photo-unreadable", err)
+		return s
+	}
+	s.Width, s.Height = im.Bounds().Dx(), im.Bounds().Dy()
+	return s
 }
 
 func (w *world) put(name string, data []byte) {
@@ -520,8 +533,8 @@ func TestTake_correctedBatch(t *testing.T) {
 	w.checkWhole(first[0])
 	w.checkWhole(v)
 	// New: the labels' and the batch's record, the one label file that says 9.25,
-	// the listing, and the four files of versions/ID/.
-	if added := w.objects() - was; added != 8 {
+	// the listing, and the five files of versions/ID/.
+	if added := w.objects() - was; added != 9 {
 		t.Errorf("%d objects were added", added)
 	}
 	// The correction taken back: the first version's content is the newest again.

@@ -13,7 +13,6 @@ import (
 	"github.com/litterloop/litterloop/shared/blob"
 	"github.com/litterloop/litterloop/shared/dataset"
 	"github.com/litterloop/litterloop/shared/errs"
-	"github.com/litterloop/litterloop/shared/imaging"
 )
 
 // gather finds out about the photos of a batch and brings their content into
@@ -45,23 +44,16 @@ func (in *Intake) gather(ctx context.Context, photos []blob.Attrs, known map[str
 	return seen, g.Wait()
 }
 
-// fetch reads a photo whole, because only decoding tells that it is, and has it
-// copied to its content address.
+// fetch reads and inspects a photo, and has it copied to its content address.
 func (in *Intake) fetch(ctx context.Context, name string) (dataset.Seen, error) {
 	data, _, err := blob.ReadAll(ctx, in.incoming, name)
 	if err != nil {
 		return dataset.Seen{}, err
 	}
-	s := dataset.Seen{MD5: dataset.MD5Hex(data), Size: int64(len(data))}
-	info, err := imaging.Header(data)
-	if err == nil {
-		_, err = imaging.Decode(data)
-	}
-	if err != nil {
-		s.Fault = err
+	s := in.o.Inspect(data)
+	if s.Fault != nil {
 		return s, nil
 	}
-	s.Width, s.Height, s.Orientation = info.W, info.H, info.Orientation
 	return s, in.store(ctx, name, s.MD5, data)
 }
 

@@ -1,0 +1,58 @@
+// Package inspect finds out what a version must know of a photo: that it can be
+// decoded, its displayed size, and what its pixels look like.
+package inspect
+
+import (
+	"github.com/litterloop/litterloop/shared/dataset"
+	"github.com/litterloop/litterloop/shared/imaging"
+)
+
+// Photo decodes a photo whole, because nothing less tells that it is. The
+// fault, when there is one, carries a code of package imaging.
+func Photo(data []byte) dataset.Seen {
+	s := dataset.Seen{Size: int64(len(data))}
+	s.MD5 = dataset.MD5Hex(data)
+	info, err := imaging.Header(data)
+	if err != nil {
+		s.Fault = err
+		return s
+	}
+	im, err := imaging.Decode(data)
+	if err != nil {
+		s.Fault = err
+		return s
+	}
+	stats := imaging.Measure(im)
+	s.Orientation = info.Orientation
+	s.Width, s.Height = im.W, im.H
+	s.Brightness, s.Contrast, s.Sharpness = stats.Brightness, stats.Contrast, stats.Sharpness
+	s.Hash = perceptualHash(im)
+	return s
+}
+
+// perceptualHash is the difference hash: luma averaged over nine by eight cells,
+// a bit for each cell that is brighter than its right neighbour.
+func perceptualHash(im *imaging.Image) (hash uint64) {
+	const columns, rows = 9, 8
+	var sum, n [rows][columns]uint64
+	// A few thousand samples a cell hold the averages well enough.
+	step := max(1, min(im.W, im.H)/256)
+	for y := 0; y < im.H; y += step {
+		r := y * rows / im.H
+		for x := 0; x < im.W; x += step {
+			c := x * columns / im.W
+			p := im.Pix[3*(y*im.W+x):]
+			sum[r][c] += 299*uint64(p[0]) + 587*uint64(p[1]) + 114*uint64(p[2])
+			n[r][c]++
+		}
+	}
+	for r := range rows {
+		for c := range columns - 1 {
+			hash <<= 1
+			if sum[r][c]*max(n[r][c+1], 1) > sum[r][c+1]*max(n[r][c], 1) {
+				hash |= 1
+			}
+		}
+	}
+	return hash
+}
