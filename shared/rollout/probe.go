@@ -21,6 +21,10 @@ import (
 // maxAnswer bounds what is read of an answer; 300 detections are 50 kB.
 const maxAnswer = 16 << 20
 
+// NoLogHeader, with the value "off", asks the detector not to enter a request in
+// its prediction log: a check is no traffic, and must not look like drift.
+const NoLogHeader = "Litterloop-Log"
+
 // prober asks one revision over HTTP.
 type prober struct {
 	now    func() time.Time
@@ -36,6 +40,7 @@ func (p prober) do(ctx context.Context, method, path, contentType string, body [
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
 	}
+	req.Header.Set(NoLogHeader, "off")
 	resp, err := p.client.Do(req)
 	if err != nil {
 		return nil, err
