@@ -10,9 +10,20 @@ import (
 
 // batch is the input of one step.
 type batch struct {
-	step    int // counts from 1
+	step  int // counts from 1
+	parts []part
+}
+
+// part is what one goroutine works on: photos and the labels of each.
+type part struct {
 	images  *session.Tensor
 	targets [][]loss.Target
+}
+
+func (b *batch) release() {
+	for _, p := range b.parts {
+		p.images.Release()
+	}
 }
 
 // Streams of random numbers: every batch has its own, so that any batch can be
@@ -37,12 +48,17 @@ func newBatches(photos []*augment.Photo, r Recipe) *batches {
 }
 
 func (m *batches) empty() (*batch, error) {
-	n, s := m.recipe.BatchSize, m.recipe.ImageSize
-	t, err := session.NewTensor(make([]float32, n*3*s*s), n, 3, s, s)
-	if err != nil {
-		return nil, err
+	n, s := m.recipe.BatchSize/m.recipe.Parts, m.recipe.ImageSize
+	b := &batch{}
+	for range m.recipe.Parts {
+		t, err := session.NewTensor(make([]float32, n*3*s*s), n, 3, s, s)
+		if err != nil {
+			b.release()
+			return nil, err
+		}
+		b.parts = append(b.parts, part{t, make([][]loss.Target, n)})
 	}
-	return &batch{images: t, targets: make([][]loss.Target, n)}, nil
+	return b, nil
 }
 
 // fill makes the batch of a step in place.
@@ -50,14 +66,17 @@ func (m *batches) fill(b *batch, step int, stream uint64, mosaic float64) {
 	size := m.recipe.ImageSize
 	image := 3 * size * size
 	b.step = step
-	for i := range b.targets {
-		number := uint64(step-1)*uint64(len(b.targets)) + uint64(i)
-		r := rand.New(rand.NewPCG(m.recipe.Seed^stream<<56, number))
-		other := func() *augment.Photo { return m.photos[r.IntN(len(m.photos))] }
-		photo := m.photos[m.next(int(number))]
-		b.targets[i] = b.targets[i][:0]
-		for _, box := range m.recipe.Augment.Input(r, photo, other, mosaic, size, b.images.Data[i*image:(i+1)*image]) {
-			b.targets[i] = append(b.targets[i], loss.Target{Class: box.Class, Box: [4]float64{box.X1, box.Y1, box.X2, box.Y2}})
+	number := (step - 1) * m.recipe.BatchSize
+	for _, p := range b.parts {
+		for i := range p.targets {
+			r := rand.New(rand.NewPCG(m.recipe.Seed^stream<<56, uint64(number)))
+			other := func() *augment.Photo { return m.photos[r.IntN(len(m.photos))] }
+			photo := m.photos[m.next(number)]
+			p.targets[i] = p.targets[i][:0]
+			for _, box := range m.recipe.Augment.Input(r, photo, other, mosaic, size, p.images.Data[i*image:(i+1)*image]) {
+				p.targets[i] = append(p.targets[i], loss.Target{Class: box.Class, Box: [4]float64{box.X1, box.Y1, box.X2, box.Y2}})
+			}
+			number++
 		}
 	}
 }
@@ -138,6 +157,6 @@ func (s *stream) close() {
 
 func (s *stream) release() {
 	for _, b := range s.all {
-		b.images.Release()
+		b.release()
 	}
 }

@@ -15,6 +15,7 @@ import (
 type Recipe struct {
 	Steps     int    `yaml:"steps" json:"steps"`           // of a training from scratch
 	BatchSize int    `yaml:"batch_size" json:"batch_size"` // photos a step
+	Parts     int    `yaml:"parts" json:"parts"`           // of a batch, worked on at the same time; normalisation is over a part
 	ImageSize int    `yaml:"image_size" json:"image_size"` // pixels a side; a multiple of 32
 	Width     int    `yaml:"width" json:"width"`           // of the network: a quarter of its neck's channels
 	Seed      uint64 `yaml:"seed" json:"seed"`
@@ -43,7 +44,7 @@ type Recipe struct {
 // litter, 160 photos, see docs/benchmarks.md.
 func DefaultRecipe() Recipe {
 	return Recipe{
-		Steps: 900, BatchSize: 4, ImageSize: 256, Width: 16, Seed: 1,
+		Steps: 900, BatchSize: 4, Parts: 2, ImageSize: 256, Width: 16, Seed: 1,
 		LearningRate: 2e-3, FinalLearningRate: 0.02, WarmupSteps: 50, WeightDecay: 0.02, EMADecay: 0.995,
 		ContinueSteps: 450, ContinueLearningRate: 1e-3,
 		BoxWeight: 7.5, ClassWeight: 1, Augment: augment.DefaultPolicy(), PlainShare: 0.2,
@@ -62,6 +63,7 @@ func (r Recipe) Validate() error {
 	check(r.Steps >= 1, "steps", r.Steps, "at least 1")
 	check(r.ContinueSteps >= 1, "continue_steps", r.ContinueSteps, "at least 1")
 	check(r.BatchSize >= 1 && r.BatchSize <= 256, "batch_size", r.BatchSize, "from 1 to 256")
+	check(r.Parts >= 1 && r.BatchSize%max(r.Parts, 1) == 0, "parts", r.Parts, "at least 1 and divide batch_size")
 	check(r.ImageSize >= 64 && r.ImageSize <= 2048 && r.ImageSize%network.MaxStride == 0, "image_size", r.ImageSize, "a multiple of 32 from 64 to 2048")
 	check(r.Width >= 2 && r.Width <= 128 && r.Width%2 == 0, "width", r.Width, "an even number from 2 to 128")
 	check(r.Threads >= 0, "threads", r.Threads, "0 (one a processor) or more")

@@ -230,7 +230,7 @@ func (t *training) weights(n int) (graph.Weights, error) {
 	if err != nil {
 		return graph.Weights{}, err
 	}
-	defer b.images.Release()
+	defer b.release()
 	var mean []float32
 	// A copy, as the order of the photos belongs to the stream of training batches.
 	m := newBatches(t.batches.photos, t.recipe)
@@ -240,11 +240,13 @@ func (t *training) weights(n int) (graph.Weights, error) {
 		if err != nil {
 			return graph.Weights{}, fmt.Errorf("measure batch statistics: %w", err)
 		}
-		if mean == nil {
-			mean = make([]float32, len(stats))
-		}
-		for j, v := range stats {
-			mean[j] += v / float32(n)
+		for _, part := range stats {
+			if mean == nil {
+				mean = make([]float32, len(part))
+			}
+			for j, v := range part {
+				mean[j] += v / float32(n*len(stats))
+			}
 		}
 	}
 	return graph.Weights{Params: t.engine.vector(stateAverage), Stats: mean}, nil

@@ -81,8 +81,7 @@ func (p Policy) tile(r *rand.Rand, photo *Photo, size int, dst []float32, a area
 	boxes, scale := photo.Boxes, 1.0
 	step := float64(max(photo.W, photo.H)) / (float64(size) * zoom) // photo pixels an input pixel
 	for step > 1.6 && photo.half != nil {
-		k := float64(photo.half.W) / float64(photo.W)
-		scale, step, photo = scale*k, step*k, photo.half
+		scale, step, photo = scale/2, step/2, photo.half
 	}
 	m := mapping{
 		turn: turn, stepX: step * flipX, stepY: step * flipY,

@@ -25,22 +25,24 @@ func NewPhoto(pix []byte, w, h int, boxes []Box, maxSide int) *Photo {
 	p := &Photo{Pix: pix, W: w, H: h}
 	if longest := max(w, h); longest > maxSide {
 		k := float64(maxSide) / float64(longest)
-		p = shrink(p, max(int(math.Round(float64(w)*k)), 1), max(int(math.Round(float64(h)*k)), 1))
+		p = shrink(p, w, h, max(int(math.Round(float64(w)*k)), 1), max(int(math.Round(float64(h)*k)), 1))
 	}
 	kx, ky := float64(p.W)/float64(w), float64(p.H)/float64(h)
 	for _, b := range boxes {
 		p.Boxes = append(p.Boxes, Box{b.Class, b.X1 * kx, b.Y1 * ky, b.X2 * kx, b.Y2 * ky})
 	}
 	for q := p; max(q.W, q.H) >= 64 && min(q.W, q.H) >= 2; q = q.half {
-		q.half = shrink(q, q.W/2, q.H/2)
+		// An odd last row or column is left out, so that the scale is exactly a half.
+		q.half = shrink(q, q.W/2*2, q.H/2*2, q.W/2, q.H/2)
 	}
 	return p
 }
 
-// shrink averages the source pixels that each pixel covers.
-func shrink(p *Photo, w, h int) *Photo {
+// shrink makes w x h pixels of the first fromW x fromH of a photo; each is the
+// mean of those it covers.
+func shrink(p *Photo, fromW, fromH, w, h int) *Photo {
 	q := &Photo{Pix: make([]byte, 3*w*h), W: w, H: h}
-	xs, ys := edges(p.W, w), edges(p.H, h)
+	xs, ys := edges(fromW, w), edges(fromH, h)
 	sums := make([]uint32, 3*w)
 	for y := range h {
 		clear(sums)

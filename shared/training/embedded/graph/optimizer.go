@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"fmt"
 	"math"
 
 	"github.com/litterloop/litterloop/shared/training/embedded/onnx"
@@ -18,8 +19,7 @@ const (
 // hyperSize is the length of the vector that Hyper makes.
 const hyperSize = 5
 
-// Hyper are the figures of one optimiser step, the backward graph's input
-// "hyper". step counts from 1.
+// Hyper are the figures of one step, Optimizer's input of that name. step counts from 1.
 func Hyper(step int, learningRate, weightDecay, emaDecay float64) [hyperSize]float32 {
 	n := float64(step)
 	return [hyperSize]float32{
@@ -31,24 +31,26 @@ func Hyper(step int, learningRate, weightDecay, emaDecay float64) [hyperSize]flo
 	}
 }
 
-// Optimizer closes a training build with AdamW and an exponential moving
-// average of the parameters in the backward graph, so that neither gradient
-// nor parameters leave the runtime. After the flat parameters its extra inputs
-// are first moments, second moments, average (each as long as the parameters)
-// and hyper; its outputs are new parameters, first moments, second moments,
-// average, and the gradient's norm before clipping.
-func (b *Builder) Optimizer(out Tensor) Pair {
-	vector := []any{b.paramSize}
-	extra := []onnx.Value{{Name: "moment1", Shape: vector}, {Name: "moment2", Shape: vector}, {Name: "average", Shape: vector}, {Name: "hyper", Shape: []any{hyperSize}}}
-	return b.pair(out, extra, b.adamW)
-}
-
-func (b *Builder) adamW(gradient string) []string {
+// Optimizer is a model that takes one step of AdamW and moves an exponential
+// average of the parameters along, so that neither leaves the runtime. Its
+// inputs are the flat parameters, first moments, second moments, average, hyper
+// (see Hyper) and as many gradients as parts, which it sums; its outputs are the
+// new parameters, first moments, second moments, average, and the norm of the
+// gradient before clipping.
+func Optimizer(params []*Param, parts int) (model []byte, inputs, outputs []string) {
+	b := New()
 	op := func(op string, inputs ...string) string { return b.Op(op, nil, inputs...) }
 	scalar := func(v float32) string { return b.Floats([]int{1}, v) }
+	inputs = []string{paramsName, "moment1", "moment2", "average", "hyper"}
+	var gradients []string
+	for i := range parts {
+		gradients = append(gradients, fmt.Sprintf("gradient%d", i))
+	}
+	inputs = append(inputs, gradients...)
+
 	hyper := b.ops("Split", onnx.Attributes{"axis": 0}, hyperSize, "hyper", b.Ints(1, 1, 1, 1, 1))
 	rate, unbias1, unbias2, decay, average := hyper[0], hyper[1], hyper[2], hyper[3], hyper[4]
-
+	gradient := op("Sum", gradients...)
 	norm := b.Op("ReduceL2", onnx.Attributes{"keepdims": 1}, gradient)
 	// The least norm keeps the quotient finite when nothing has a gradient.
 	clip := op("Min", scalar(1), op("Div", scalar(clipNorm), op("Max", norm, scalar(1e-12))))
@@ -56,16 +58,31 @@ func (b *Builder) adamW(gradient string) []string {
 	m := op("Add", op("Mul", "moment1", scalar(beta1)), op("Mul", g, scalar(1-beta1)))
 	v := op("Add", op("Mul", "moment2", scalar(beta2)), op("Mul", op("Mul", g, g), scalar(1-beta2)))
 	update := op("Div", op("Mul", m, unbias1), op("Add", op("Sqrt", op("Mul", v, unbias2)), scalar(epsilon)))
-	decayed := op("Mul", op("Mul", paramsName, b.Floats([]int{b.paramSize}, b.decayMask()...)), decay)
-	params := op("Sub", paramsName, op("Mul", op("Add", update, decayed), rate))
-	mean := op("Add", op("Mul", "average", average), op("Mul", params, op("Sub", scalar(1), average)))
-	return []string{params, m, v, mean, norm}
+	mask := decayMask(params)
+	decayed := op("Mul", op("Mul", paramsName, b.Floats([]int{len(mask)}, mask...)), decay)
+	next := op("Sub", paramsName, op("Mul", op("Add", update, decayed), rate))
+	mean := op("Add", op("Mul", "average", average), op("Mul", next, op("Sub", scalar(1), average)))
+	outputs = []string{next, m, v, mean, norm}
+
+	done := onnx.Model{Nodes: b.forward, Constants: b.constants}
+	for _, in := range inputs {
+		shape := []any{len(mask)}
+		if in == "hyper" {
+			shape = []any{hyperSize}
+		}
+		done.Inputs = append(done.Inputs, onnx.Value{Name: in, Shape: shape})
+	}
+	for _, out := range outputs {
+		done.Outputs = append(done.Outputs, onnx.Value{Name: out})
+	}
+	return done.Marshal(), inputs, outputs
 }
 
 // decayMask is 1 where weight decay applies.
-func (b *Builder) decayMask() []float32 {
-	mask := make([]float32, b.paramSize)
-	for _, p := range b.params {
+func decayMask(params []*Param) []float32 {
+	last := params[len(params)-1]
+	mask := make([]float32, last.Offset+last.Size)
+	for _, p := range params {
 		if p.Decay {
 			for i := range p.Size {
 				mask[p.Offset+i] = 1

@@ -17,24 +17,18 @@ type Pair struct {
 	// ForwardInputs: the flat parameters, then the network's inputs.
 	ForwardInputs []string
 	// ForwardOutputs: the network's output, the batch statistics, then the
-	// Kept tensors that the backward graph reads.
+	// kept tensors that the backward graph reads.
 	ForwardOutputs []string
 	// BackwardInputs: the gradient by the network's output; the flat
-	// parameters; what Optimizer adds; the network's inputs; the Kept tensors.
+	// parameters; the network's inputs; the kept tensors.
 	BackwardInputs []string
-	// BackwardOutputs: what Optimizer puts out, or the flat gradient alone.
+	// BackwardOutputs: the gradient by the flat parameters.
 	BackwardOutputs []string
 }
 
-// Gradient closes a training build with a backward graph that only puts out the
-// flat gradient.
-func (b *Builder) Gradient(out Tensor) Pair {
-	return b.pair(out, nil, func(gradient string) []string { return []string{gradient} })
-}
-
-// pair differentiates the network and splits it into two models. finish adds
-// what is done with the flat gradient, reading the extra inputs.
-func (b *Builder) pair(out Tensor, extra []onnx.Value, finish func(gradient string) []string) Pair {
+// Train closes a training build: it differentiates the network and splits it
+// into a forward and a backward model.
+func (b *Builder) Train(out Tensor) Pair {
 	stats := b.Op("Concat", onnx.Attributes{"axis": 0}, b.stats...)
 	b.differentiating = true
 	b.gradients[out.Name] = gradientName
@@ -45,7 +39,7 @@ func (b *Builder) pair(out Tensor, extra []onnx.Value, finish func(gradient stri
 	for i, p := range b.params {
 		flat[i] = b.reshape(b.gradients[p.Name], p.Size)
 	}
-	outputs := finish(b.Op("Concat", onnx.Attributes{"axis": 0}, flat...))
+	gradient := b.Op("Concat", onnx.Attributes{"axis": 0}, flat...)
 	kept := b.kept()
 
 	params := onnx.Value{Name: paramsName, Shape: []any{b.paramSize}}
@@ -53,16 +47,14 @@ func (b *Builder) pair(out Tensor, extra []onnx.Value, finish func(gradient stri
 	forward := onnx.Model{Nodes: append(b.unpack(), b.forward...), Inputs: []onnx.Value{params}}
 	forward.Outputs = []onnx.Value{outValue, {Name: stats, Shape: []any{b.statSize()}}}
 	backward := onnx.Model{Nodes: append(b.unpack(), b.backward...)}
-	backward.Inputs = append([]onnx.Value{{Name: gradientName, Shape: outValue.Shape}, params}, extra...)
+	backward.Inputs = []onnx.Value{{Name: gradientName, Shape: outValue.Shape}, params}
+	backward.Outputs = []onnx.Value{{Name: gradient, Shape: []any{b.paramSize}}}
 	for _, in := range b.inputs {
 		v := onnx.Value{Name: in.Name, Shape: dims(in.Shape)}
 		forward.Inputs, backward.Inputs = append(forward.Inputs, v), append(backward.Inputs, v)
 	}
 	for _, k := range kept {
 		forward.Outputs, backward.Inputs = append(forward.Outputs, onnx.Value{Name: k}), append(backward.Inputs, onnx.Value{Name: k})
-	}
-	for _, o := range outputs {
-		backward.Outputs = append(backward.Outputs, onnx.Value{Name: o})
 	}
 	forward.Constants, backward.Constants = b.constants, b.constants
 	return Pair{

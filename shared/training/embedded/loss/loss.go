@@ -25,8 +25,8 @@ type Value struct {
 	Positives  int // anchors that some label was assigned to
 }
 
-// Loss is for one input size and one number of classes. It may be used by one
-// goroutine at a time.
+// Loss is for one input size and one number of classes. It may be used by
+// several goroutines at once.
 type Loss struct {
 	grid    *network.Grid
 	classes int
@@ -38,53 +38,62 @@ func New(grid *network.Grid, classes int, w Weights) *Loss {
 	return &Loss{grid: grid, classes: classes, weights: w}
 }
 
-// Gradient writes into gradient the derivative of the weighted loss by raw, a
-// batch's raw output [N, 4+classes, anchors]; targets holds each image's labels.
-// floor, in 0..1, is the least score that a label's best anchor is taught,
-// however poor its box: without it a network that overlaps nothing yet is
-// taught that there is nothing.
-func (l *Loss) Gradient(raw []float32, targets [][]Target, floor float64, gradient []float32) Value {
-	assigned := make([][]assignment, len(targets))
-	total := 0.0
-	size := l.imageSize()
-	for n, t := range targets {
-		assigned[n] = l.assign(raw[n*size:(n+1)*size], t, floor)
-		for _, a := range assigned[n] {
-			total += a.score
-		}
-	}
-	return l.evaluate(raw, targets, assigned, math.Max(total, 1), gradient)
+// Assigned says which anchors answer for which label, for each image.
+type Assigned struct {
+	images [][]assignment
+	// Score is the sum of the class scores to learn; losses are divided by it.
+	Score float64
 }
 
-func (l *Loss) imageSize() int { return (4 + l.classes) * l.grid.Len() }
+// Assign chooses the anchors that answer for the labels. raw is the raw output
+// of some images [N, 4+classes, anchors], targets each image's labels. floor, in
+// 0..1, is the least score that a label's best anchor is taught, however poor
+// its box: without it a network that overlaps nothing yet is taught that there
+// is nothing.
+func (l *Loss) Assign(raw []float32, targets [][]Target, floor float64) Assigned {
+	a := Assigned{images: make([][]assignment, len(targets))}
+	size := l.imageSize()
+	for n, t := range targets {
+		a.images[n] = l.assign(raw[n*size:(n+1)*size], t, floor)
+		for _, x := range a.images[n] {
+			a.Score += x.score
+		}
+	}
+	return a
+}
 
-// evaluate is the loss and its gradient for a fixed assignment.
-func (l *Loss) evaluate(raw []float32, targets [][]Target, assigned [][]assignment, total float64, gradient []float32) Value {
+// Gradient writes into gradient the derivative by raw of the weighted loss
+// divided by score, that of the whole batch of which raw may be a part. The
+// assignment counts as a constant.
+func (l *Loss) Gradient(raw []float32, targets [][]Target, assigned Assigned, score float64, gradient []float32) Value {
 	var v Value
+	score = math.Max(score, 1)
 	size, anchors := l.imageSize(), l.grid.Len()
 	for n := range targets {
 		out, d := raw[n*size:(n+1)*size], gradient[n*size:(n+1)*size]
 		clear(d[:4*anchors])
-		v.Class += l.background(out[4*anchors:], d[4*anchors:], total)
-		for _, a := range assigned[n] {
+		v.Class += l.background(out[4*anchors:], d[4*anchors:], score)
+		for _, a := range assigned.images[n] {
 			v.Positives++
 			target := targets[n][a.target]
 			// Cross-entropy against a soft score t is softplus(x) - t*x; background has added the first.
 			k := (4+target.Class)*anchors + a.anchor
 			v.Class -= a.score * float64(out[k])
-			d[k] -= float32(l.weights.Class * a.score / total)
+			d[k] -= float32(l.weights.Class * a.score / score)
 
 			overlap := ciou(l.box(out, a.anchor), target.Box)
 			v.Box += (1 - overlap.v) * a.score
 			for j, g := range overlap.d {
-				d[j*anchors+a.anchor] -= float32(l.weights.Box * g * a.score / total)
+				d[j*anchors+a.anchor] -= float32(l.weights.Box * g * a.score / score)
 			}
 		}
 	}
-	v.Box /= total
-	v.Class /= total
+	v.Box /= score
+	v.Class /= score
 	return v
 }
+
+func (l *Loss) imageSize() int { return (4 + l.classes) * l.grid.Len() }
 
 // background is the cross-entropy of every class logit against 0, softplus(x),
 // and its gradient.

@@ -38,18 +38,15 @@ func TestGradient_equalsFiniteDifferences(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	raw := random(r, 2*l.imageSize(), 0.7)
 	labels := [][]Target{targets(r, 4), targets(r, 2)}
-	assigned := [][]assignment{
-		l.assign(raw[:l.imageSize()], labels[0], 0.3),
-		l.assign(raw[l.imageSize():], labels[1], 0.3),
-	}
+	assigned := l.Assign(raw, labels, 0.3)
 	const total = 3.5
 	gradient := make([]float32, len(raw))
-	l.evaluate(raw, labels, assigned, total, gradient)
+	l.Gradient(raw, labels, assigned, total, gradient)
 	// The weight alpha of CIoU's aspect term counts as a constant too.
 	each := func(visit func(out []float32, a assignment, box [4]float64, i int)) {
 		i := 0
-		for n := range assigned {
-			for _, a := range assigned[n] {
+		for n := range assigned.images {
+			for _, a := range assigned.images[n] {
 				visit(raw[n*l.imageSize():(n+1)*l.imageSize()], a, labels[n][a.target].Box, i)
 				i++
 			}
@@ -60,7 +57,7 @@ func TestGradient_equalsFiniteDifferences(t *testing.T) {
 		alphas = append(alphas, alphaOf(l.box(out, a.anchor), box))
 	})
 	value := func() float64 {
-		sum := l.evaluate(raw, labels, assigned, total, make([]float32, len(raw))).Class
+		sum := l.Gradient(raw, labels, assigned, total, make([]float32, len(raw))).Class
 		each(func(out []float32, a assignment, box [4]float64, i int) {
 			sum += 7.5 * a.score / total * (1 - ciouWithAlpha(l.box(out, a.anchor), box, alphas[i]))
 		})
@@ -195,7 +192,7 @@ func TestGradient_withoutLabelsTeachesEmptiness(t *testing.T) {
 	l := newLoss()
 	raw := random(rand.New(rand.NewPCG(9, 10)), l.imageSize(), 1)
 	gradient := random(rand.New(rand.NewPCG(1, 1)), l.imageSize(), 1) // must be overwritten
-	v := l.Gradient(raw, [][]Target{nil}, 0.3, gradient)
+	v := l.Gradient(raw, [][]Target{nil}, l.Assign(raw, [][]Target{nil}, 0.3), 0, gradient)
 	if v.Box != 0 || v.Positives != 0 || v.Class <= 0 {
 		t.Errorf("loss %+v, want a class loss alone", v)
 	}
@@ -211,7 +208,9 @@ func TestGradient_ofAThousandLabelsIsFinite(t *testing.T) {
 	r := rand.New(rand.NewPCG(11, 12))
 	raw := random(r, l.imageSize(), 30) // saturates every clamp
 	gradient := make([]float32, len(raw))
-	l.Gradient(raw, [][]Target{targets(r, 1000)}, 0.3, gradient)
+	labels := [][]Target{targets(r, 1000)}
+	assigned := l.Assign(raw, labels, 0.3)
+	l.Gradient(raw, labels, assigned, assigned.Score, gradient)
 	for i, g := range gradient {
 		if math.IsNaN(float64(g)) || math.IsInf(float64(g), 0) {
 			t.Fatalf("gradient %d is %g", i, g)

@@ -47,17 +47,10 @@ const (
 	rawName    = "raw"
 )
 
-// Trainable builds the network for batches of square images, with AdamW.
+// Trainable builds the network for batches of square images.
 func Trainable(c Config, batch, size int) (*graph.Builder, graph.Pair) {
 	b := graph.New()
-	return b, b.Optimizer(c.trainingOutput(b, batch, size))
-}
-
-// Differentiable builds the network for batches of square images, with a
-// backward graph that puts out the gradient.
-func Differentiable(c Config, batch, size int) (*graph.Builder, graph.Pair) {
-	b := graph.New()
-	return b, b.Gradient(c.trainingOutput(b, batch, size))
+	return b, b.Train(c.trainingOutput(b, batch, size))
 }
 
 // Initial draws the weights of a network that has learned nothing, with

@@ -75,7 +75,7 @@ func lively(r *rand.Rand, b *graph.Builder) []float32 {
 func TestGradient_ofTheWholeNetwork(t *testing.T) {
 	needRuntime(t)
 	const batch, size = 2, 64
-	b, pair := network.Differentiable(small, batch, size)
+	b, pair := network.Trainable(small, batch, size)
 	forward := open(t, pair.Forward, pair.ForwardInputs, pair.ForwardOutputs)
 	backward := open(t, pair.Backward, pair.BackwardInputs, pair.BackwardOutputs)
 	r := rand.New(rand.NewPCG(1, 2))
@@ -117,7 +117,7 @@ func TestGradient_ofTheWholeNetwork(t *testing.T) {
 
 func exported(t *testing.T, c network.Config) graph.Weights {
 	t.Helper()
-	b, _ := network.Differentiable(c, 1, 64)
+	b, _ := network.Trainable(c, 1, 64)
 	r := rand.New(rand.NewPCG(3, 4))
 	w := graph.Weights{Params: lively(r, b), Stats: b.InitialStats()}
 	for i := range w.Stats {

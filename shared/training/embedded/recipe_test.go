@@ -1,0 +1,39 @@
+package embedded
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+	"github.com/google/go-cmp/cmp"
+)
+
+// models/scratch.yaml explains every parameter; it may not drift from the code.
+func TestDefaultRecipe_isTheOneExplained(t *testing.T) {
+	data, err := os.ReadFile("../../../models/scratch.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r Recipe
+	if err := yaml.UnmarshalWithOptions(data, &r, yaml.DisallowUnknownField()); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(DefaultRecipe(), r); diff != "" {
+		t.Errorf("models/scratch.yaml differs from DefaultRecipe (-code +file):\n%s", diff)
+	}
+}
+
+func TestRecipe_Validate(t *testing.T) {
+	if err := DefaultRecipe().Validate(); err != nil {
+		t.Error("the default recipe is refused:", err)
+	}
+	r := DefaultRecipe()
+	r.Steps, r.ImageSize, r.LearningRate, r.Augment.Mosaic = 0, 250, -1, 3
+	err := r.Validate()
+	for _, want := range []string{"steps is 0", "image_size is 250", "learning_rate is -1", "augment.mosaic is 3"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v does not say %q", err, want)
+		}
+	}
+}
