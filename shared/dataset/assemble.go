@@ -122,6 +122,13 @@ func Assemble(head *Head, before []Photo, measured map[string]Measured, rec Reco
 	return c, nil
 }
 
+// Layout is a record on its own: its usable photos as a first version would hold
+// them, without a folder for the batch.
+func (r Record) Layout(measured map[string]Measured, p Policy) []Photo {
+	_, global := mergeClasses(nil, r.Classes)
+	return recordPhotos(r, "", global, nil, measured, p)
+}
+
 // recordPhotos are a record's usable photos as a version holds them.
 func recordPhotos(rec Record, folder string, global []int, before []Photo, measured map[string]Measured, p Policy) []Photo {
 	var usable []candidate
