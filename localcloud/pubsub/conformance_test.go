@@ -1,0 +1,571 @@
+package pubsub_test
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	gpubsub "cloud.google.com/go/pubsub/v2"
+	pb "cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"cloud.google.com/go/pubsub/v2/pstest"
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/api/iterator"
+	"google.golang.org/api/option"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
+
+	"github.com/litterloop/litterloop/localcloud/pubsub"
+	"github.com/litterloop/litterloop/shared/bus/bustest"
+)
+
+// The suite says what Pub/Sub does, as far as the loop relies on it. It runs on
+// this server, on Google's fake and, where the machine has it, on Google's
+// emulator. Where those two differ from Pub/Sub's documentation, the difference
+// is named here; this server has none.
+var (
+	pstestFlaws   = map[string]string{}
+	emulatorFlaws = map[string]string{}
+)
+
+// service is one Pub/Sub under test, in a project of its own.
+type service struct {
+	t       *testing.T
+	c       *gpubsub.Client
+	project string
+}
+
+var conformance = map[string]func(s service){
+	"topics":                      topics,
+	"subscriptions":               subscriptions,
+	"faulty requests":             faultyRequests,
+	"publish and pull":            publishAndPull,
+	"only what comes after":       onlyWhatComesAfter,
+	"filters":                     filters,
+	"given back, comes again":     givenBack,
+	"dead letters":                deadLetters,
+	"push":                        push,
+	"push until it is accepted":   pushRetries,
+	"from pull to push and back":  modifyPushConfig,
+	"a deleted topic":             deletedTopic,
+	"streaming with flow control": streaming,
+	"a retry policy delays":       retryPolicy,
+}
+
+func TestConformance(t *testing.T) {
+	t.Run("local cloud", func(t *testing.T) {
+		s, err := pubsub.New(pubsub.Options{Dir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		runConformance(t, serve(t, s), nil)
+	})
+	t.Run("pstest", func(t *testing.T) {
+		s := pstest.NewServer()
+		t.Cleanup(func() { s.Close() })
+		runConformance(t, dial(t, s.Addr), pstestFlaws)
+	})
+	t.Run("emulator", func(t *testing.T) {
+		runConformance(t, dial(t, bustest.Emulator(t)), emulatorFlaws)
+	})
+}
+
+func dial(t *testing.T, addr string) *gpubsub.Client {
+	t.Helper()
+	c, err := gpubsub.NewClient(context.Background(), "p", option.WithEndpoint(addr),
+		option.WithoutAuthentication(), option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func runConformance(t *testing.T, c *gpubsub.Client, flaws map[string]string) {
+	for name := range flaws {
+		if _, ok := conformance[name]; !ok {
+			t.Errorf("flaw %q is not a case of the suite", name)
+		}
+	}
+	for i, name := range slices.Sorted(maps.Keys(conformance)) {
+		t.Run(name, func(t *testing.T) {
+			if why := flaws[name]; why != "" {
+				t.Skip("known flaw: " + why)
+			}
+			conformance[name](service{t, c, fmt.Sprintf("projects/conformance-%d", i)})
+		})
+	}
+}
+
+func (s service) topic(id string) string {
+	s.t.Helper()
+	name := s.project + "/topics/" + id
+	if _, err := s.c.TopicAdminClient.CreateTopic(s.t.Context(), &pb.Topic{Name: name}); err != nil {
+		s.t.Fatal(err)
+	}
+	return name
+}
+
+func (s service) subscription(c *pb.Subscription) string {
+	s.t.Helper()
+	c.Name = s.project + "/subscriptions/" + c.Name
+	if _, err := s.c.SubscriptionAdminClient.CreateSubscription(s.t.Context(), c); err != nil {
+		s.t.Fatal(err)
+	}
+	return c.Name
+}
+
+func (s service) publish(topic string, ms ...*pb.PubsubMessage) []string {
+	s.t.Helper()
+	res, err := s.c.TopicAdminClient.Publish(s.t.Context(), &pb.PublishRequest{Topic: topic, Messages: ms})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return res.MessageIds
+}
+
+// pull takes n messages, in as many requests as it needs.
+func (s service) pull(sub string, n int) []*pb.ReceivedMessage {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), 30*time.Second)
+	defer cancel()
+	var out []*pb.ReceivedMessage
+	for len(out) < n {
+		res, err := s.c.SubscriptionAdminClient.Pull(ctx, &pb.PullRequest{Subscription: sub, MaxMessages: int32(n - len(out))})
+		if err != nil {
+			s.t.Fatalf("pulled %d of %d: %v", len(out), n, err)
+		}
+		out = append(out, res.ReceivedMessages...)
+	}
+	return out
+}
+
+func (s service) ack(sub string, ms ...*pb.ReceivedMessage) {
+	s.t.Helper()
+	q := &pb.AcknowledgeRequest{Subscription: sub}
+	for _, m := range ms {
+		q.AckIds = append(q.AckIds, m.AckId)
+	}
+	if err := s.c.SubscriptionAdminClient.Acknowledge(s.t.Context(), q); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s service) giveBack(sub string, m *pb.ReceivedMessage) {
+	s.t.Helper()
+	err := s.c.SubscriptionAdminClient.ModifyAckDeadline(s.t.Context(), &pb.ModifyAckDeadlineRequest{Subscription: sub, AckIds: []string{m.AckId}})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// empty says that nothing may be pulled now.
+func (s service) empty(sub string) {
+	s.t.Helper()
+	res, err := s.c.SubscriptionAdminClient.Pull(s.t.Context(), &pb.PullRequest{Subscription: sub, MaxMessages: 10, ReturnImmediately: true})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if len(res.ReceivedMessages) > 0 {
+		s.t.Errorf("%s holds %v, want nothing", sub, res.ReceivedMessages)
+	}
+}
+
+func (s service) wantCode(want codes.Code, what string, err error) {
+	s.t.Helper()
+	if got := status.Code(err); got != want {
+		s.t.Errorf("%s: %v (%v), want %v", what, got, err, want)
+	}
+}
+
+func data(ms []*pb.ReceivedMessage) []string {
+	var out []string
+	for _, m := range ms {
+		out = append(out, string(m.Message.Data))
+	}
+	slices.Sort(out)
+	return out
+}
+
+func topics(s service) {
+	ctx, c := s.t.Context(), s.c.TopicAdminClient
+	for _, id := range []string{"three", "one", "two"} {
+		s.topic(id)
+	}
+	_, err := c.CreateTopic(ctx, &pb.Topic{Name: s.project + "/topics/one"})
+	s.wantCode(codes.AlreadyExists, "create again", err)
+	_, err = c.GetTopic(ctx, &pb.GetTopicRequest{Topic: s.project + "/topics/four"})
+	s.wantCode(codes.NotFound, "get a missing one", err)
+	got, err := c.UpdateTopic(ctx, &pb.UpdateTopicRequest{
+		Topic:      &pb.Topic{Name: s.project + "/topics/one", Labels: map[string]string{"a": "b"}},
+		UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"labels"}},
+	})
+	if err != nil || got.Labels["a"] != "b" {
+		s.t.Errorf("update: %v, %v", got, err)
+	}
+	if err := c.DeleteTopic(ctx, &pb.DeleteTopicRequest{Topic: s.project + "/topics/two"}); err != nil {
+		s.t.Error(err)
+	}
+	s.wantCode(codes.NotFound, "delete again", c.DeleteTopic(ctx, &pb.DeleteTopicRequest{Topic: s.project + "/topics/two"}))
+	var names []string
+	for topic, err := range c.ListTopics(ctx, &pb.ListTopicsRequest{Project: s.project, PageSize: 1}).All() {
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		names = append(names, strings.TrimPrefix(topic.Name, s.project+"/topics/"))
+	}
+	if diff := cmp.Diff([]string{"one", "three"}, names); diff != "" {
+		s.t.Errorf("list (-want +got):\n%s", diff)
+	}
+}
+
+func subscriptions(s service) {
+	ctx, c := s.t.Context(), s.c.SubscriptionAdminClient
+	topic := s.topic("topic")
+	dead := s.topic("dead")
+	for _, id := range []string{"bbb", "aaa"} {
+		s.subscription(&pb.Subscription{Name: id, Topic: topic})
+	}
+	name := s.project + "/subscriptions/aaa"
+	_, err := c.CreateSubscription(ctx, &pb.Subscription{Name: name, Topic: topic})
+	s.wantCode(codes.AlreadyExists, "create again", err)
+	_, err = c.CreateSubscription(ctx, &pb.Subscription{Name: name + "2", Topic: topic + "2"})
+	s.wantCode(codes.NotFound, "of a missing topic", err)
+	_, err = c.GetSubscription(ctx, &pb.GetSubscriptionRequest{Subscription: name + "2"})
+	s.wantCode(codes.NotFound, "get a missing one", err)
+	got, err := c.GetSubscription(ctx, &pb.GetSubscriptionRequest{Subscription: name})
+	if err != nil || got.AckDeadlineSeconds != 10 || got.Topic != topic {
+		s.t.Errorf("get: %v, %v; want the default deadline of 10 s", got, err)
+	}
+	got, err = c.UpdateSubscription(ctx, &pb.UpdateSubscriptionRequest{
+		Subscription: &pb.Subscription{Name: name, AckDeadlineSeconds: 33,
+			RetryPolicy:      &pb.RetryPolicy{MinimumBackoff: durationpb.New(time.Second), MaximumBackoff: durationpb.New(time.Minute)},
+			DeadLetterPolicy: &pb.DeadLetterPolicy{DeadLetterTopic: dead, MaxDeliveryAttempts: 7}},
+		UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"ack_deadline_seconds", "dead_letter_policy", "retry_policy"}},
+	})
+	if err != nil || got.AckDeadlineSeconds != 33 || got.DeadLetterPolicy.GetMaxDeliveryAttempts() != 7 || got.RetryPolicy.GetMinimumBackoff().AsDuration() != time.Second {
+		s.t.Errorf("update: %v, %v", got, err)
+	}
+	var names []string
+	it := s.c.TopicAdminClient.ListTopicSubscriptions(ctx, &pb.ListTopicSubscriptionsRequest{Topic: topic})
+	for {
+		n, err := it.Next()
+		if err == iterator.Done {
+			break
+		}
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		names = append(names, strings.TrimPrefix(n, s.project+"/subscriptions/"))
+	}
+	slices.Sort(names)
+	if diff := cmp.Diff([]string{"aaa", "bbb"}, names); diff != "" {
+		s.t.Errorf("subscriptions of the topic (-want +got):\n%s", diff)
+	}
+	if err := c.DeleteSubscription(ctx, &pb.DeleteSubscriptionRequest{Subscription: name}); err != nil {
+		s.t.Error(err)
+	}
+	_, err = c.Pull(ctx, &pb.PullRequest{Subscription: name, MaxMessages: 1})
+	s.wantCode(codes.NotFound, "pull a deleted one", err)
+}
+
+func faultyRequests(s service) {
+	ctx := s.t.Context()
+	topic := s.topic("topic")
+	publish := func(m *pb.PubsubMessage) error {
+		_, err := s.c.TopicAdminClient.Publish(ctx, &pb.PublishRequest{Topic: topic, Messages: []*pb.PubsubMessage{m}})
+		return err
+	}
+	create := func(c *pb.Subscription) error {
+		c.Name, c.Topic = s.project+"/subscriptions/faulty", topic
+		_, err := s.c.SubscriptionAdminClient.CreateSubscription(ctx, c)
+		return err
+	}
+	_, err := s.c.TopicAdminClient.Publish(ctx, &pb.PublishRequest{Topic: topic + "2", Messages: []*pb.PubsubMessage{{Data: []byte("x")}}})
+	s.wantCode(codes.NotFound, "publish to a missing topic", err)
+	s.wantCode(codes.InvalidArgument, "an empty message", publish(&pb.PubsubMessage{}))
+	_, err = s.c.TopicAdminClient.CreateTopic(ctx, &pb.Topic{Name: s.project + "/topics/1"})
+	s.wantCode(codes.InvalidArgument, "a topic's name", err)
+	s.wantCode(codes.InvalidArgument, "deadline of 601 s", create(&pb.Subscription{AckDeadlineSeconds: 601}))
+	s.wantCode(codes.InvalidArgument, "4 attempts", create(&pb.Subscription{DeadLetterPolicy: &pb.DeadLetterPolicy{DeadLetterTopic: topic, MaxDeliveryAttempts: 4}}))
+	s.wantCode(codes.InvalidArgument, "a filter", create(&pb.Subscription{Filter: "attributes."}))
+	s.wantCode(codes.InvalidArgument, "back-off of an hour", create(&pb.Subscription{RetryPolicy: &pb.RetryPolicy{MaximumBackoff: durationpb.New(time.Hour)}}))
+}
+
+func publishAndPull(s service) {
+	topic := s.topic("topic")
+	one := s.subscription(&pb.Subscription{Name: "one", Topic: topic})
+	two := s.subscription(&pb.Subscription{Name: "two", Topic: topic})
+	before := time.Now().Add(-time.Second)
+	ids := s.publish(topic,
+		&pb.PubsubMessage{Data: []byte("both"), Attributes: map[string]string{"k": "v", "ü": "\u0000 \"\n"}},
+		&pb.PubsubMessage{Data: []byte{0, 0xff, 0xfe}},
+		&pb.PubsubMessage{Attributes: map[string]string{"only": "attributes"}})
+	for _, sub := range []string{one, two} {
+		got := s.pull(sub, 3)
+		byID := map[string]*pb.PubsubMessage{}
+		for _, m := range got {
+			byID[m.Message.MessageId] = m.Message
+			if at := m.Message.PublishTime.AsTime(); at.Before(before) || at.After(time.Now().Add(time.Second)) {
+				s.t.Errorf("published at %v", at)
+			}
+			if m.DeliveryAttempt != 0 {
+				s.t.Errorf("attempt %d without a dead-letter policy, want 0", m.DeliveryAttempt)
+			}
+		}
+		first := byID[ids[0]]
+		if diff := cmp.Diff(map[string]string{"k": "v", "ü": "\u0000 \"\n"}, first.GetAttributes()); diff != "" || string(first.GetData()) != "both" {
+			s.t.Errorf("data %q, attributes (-want +got):\n%s", first.GetData(), diff)
+		}
+		if got := byID[ids[1]].GetData(); string(got) != "\x00\xff\xfe" {
+			s.t.Errorf("bytes = %q", got)
+		}
+		if got := byID[ids[2]].GetAttributes()["only"]; got != "attributes" {
+			s.t.Errorf("message without data: attribute %q", got)
+		}
+		s.ack(sub, got...)
+		s.ack(sub, got...) // twice does no harm
+		s.empty(sub)
+	}
+}
+
+func onlyWhatComesAfter(s service) {
+	topic := s.topic("topic")
+	s.publish(topic, &pb.PubsubMessage{Data: []byte("before")})
+	sub := s.subscription(&pb.Subscription{Name: "sub", Topic: topic})
+	s.publish(topic, &pb.PubsubMessage{Data: []byte("after")})
+	if diff := cmp.Diff([]string{"after"}, data(s.pull(sub, 1))); diff != "" {
+		s.t.Errorf("data (-want +got):\n%s", diff)
+	}
+	s.empty(sub)
+}
+
+func filters(s service) {
+	topic := s.topic("topic")
+	sub := s.subscription(&pb.Subscription{Name: "sub", Topic: topic,
+		Filter: `attributes.eventType = "OBJECT_FINALIZE" AND NOT hasPrefix(attributes.objectId, "rejected/")`})
+	for _, id := range []string{"batch/1.jpg", "rejected/1.jpg", "batch/2.jpg"} {
+		s.publish(topic, &pb.PubsubMessage{Data: []byte(id), Attributes: map[string]string{"eventType": "OBJECT_FINALIZE", "objectId": id}})
+	}
+	s.publish(topic, &pb.PubsubMessage{Data: []byte("deleted"), Attributes: map[string]string{"eventType": "OBJECT_DELETE", "objectId": "batch/1.jpg"}})
+	if diff := cmp.Diff([]string{"batch/1.jpg", "batch/2.jpg"}, data(s.pull(sub, 2))); diff != "" {
+		s.t.Errorf("data (-want +got):\n%s", diff)
+	}
+	s.empty(sub)
+}
+
+func givenBack(s service) {
+	topic := s.topic("topic")
+	sub := s.subscription(&pb.Subscription{Name: "sub", Topic: topic})
+	ids := s.publish(topic, &pb.PubsubMessage{Data: []byte("x")})
+	for range 3 {
+		m := s.pull(sub, 1)[0]
+		if m.Message.MessageId != ids[0] {
+			s.t.Errorf("message %s, want %s again", m.Message.MessageId, ids[0])
+		}
+		s.giveBack(sub, m)
+	}
+	s.ack(sub, s.pull(sub, 1)...)
+	s.empty(sub)
+}
+
+func deadLetters(s service) {
+	topic, dead := s.topic("topic"), s.topic("dead")
+	deadSub := s.subscription(&pb.Subscription{Name: "dead", Topic: dead})
+	sub := s.subscription(&pb.Subscription{Name: "source", Topic: topic,
+		DeadLetterPolicy: &pb.DeadLetterPolicy{DeadLetterTopic: dead, MaxDeliveryAttempts: 5}})
+	s.publish(topic, &pb.PubsubMessage{Data: []byte("bad"), Attributes: map[string]string{"id": "7"}})
+	for i := range 5 {
+		m := s.pull(sub, 1)[0]
+		if m.DeliveryAttempt != int32(i+1) {
+			s.t.Errorf("attempt %d, want %d", m.DeliveryAttempt, i+1)
+		}
+		s.giveBack(sub, m)
+	}
+	m := s.pull(deadSub, 1)[0].Message
+	if string(m.Data) != "bad" || m.Attributes["id"] != "7" {
+		s.t.Errorf("dead letter: data %q, attributes %v", m.Data, m.Attributes)
+	}
+	if got := m.Attributes["CloudPubSubDeadLetterSourceSubscription"]; got != "source" {
+		s.t.Errorf("source subscription %q", got)
+	}
+	if got := m.Attributes["CloudPubSubDeadLetterSourceDeliveryCount"]; got != "5" {
+		s.t.Errorf("delivery count %q", got)
+	}
+	s.empty(sub)
+	s.empty(deadSub)
+}
+
+// inbox is a push endpoint that answers with the next of codes, the last one for ever.
+type inbox struct {
+	*httptest.Server
+	got chan map[string]any
+}
+
+func newInbox(t *testing.T, codes ...int) inbox {
+	in := inbox{got: make(chan map[string]any, 100)}
+	var mu sync.Mutex
+	in.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var body map[string]any
+		if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+			t.Errorf("push body: %v", err)
+		}
+		mu.Lock()
+		code := codes[0]
+		if len(codes) > 1 {
+			codes = codes[1:]
+		}
+		mu.Unlock()
+		w.WriteHeader(code)
+		in.got <- body
+	}))
+	t.Cleanup(in.Close)
+	return in
+}
+
+// next is the next request's body; a server that does not push fails the test.
+func (in inbox) next(t *testing.T) map[string]any {
+	t.Helper()
+	select {
+	case body := <-in.got:
+		return body
+	case <-time.After(10 * time.Second):
+		t.Fatal("nothing was pushed")
+		return nil
+	}
+}
+
+func push(s service) {
+	in := newInbox(s.t, http.StatusNoContent)
+	topic := s.topic("topic")
+	sub := s.subscription(&pb.Subscription{Name: "sub", Topic: topic, PushConfig: &pb.PushConfig{PushEndpoint: in.URL}})
+	ids := s.publish(topic, &pb.PubsubMessage{Data: []byte("x"), Attributes: map[string]string{"k": "v"}})
+	body := in.next(s.t)
+	m := body["message"].(map[string]any)
+	got := map[string]any{"subscription": body["subscription"], "messageId": m["messageId"], "message_id": m["message_id"], "data": m["data"], "attributes": m["attributes"], "attempt": body["deliveryAttempt"]}
+	want := map[string]any{"subscription": sub, "messageId": ids[0], "message_id": ids[0],
+		"data": base64.StdEncoding.EncodeToString([]byte("x")), "attributes": map[string]any{"k": "v"}, "attempt": nil}
+	if diff := cmp.Diff(want, got); diff != "" {
+		s.t.Errorf("push body (-want +got):\n%s", diff)
+	}
+	for _, k := range []string{"publishTime", "publish_time"} {
+		if _, err := time.Parse(time.RFC3339Nano, m[k].(string)); err != nil {
+			s.t.Errorf("%s: %v", k, err)
+		}
+	}
+}
+
+func pushRetries(s service) {
+	in := newInbox(s.t, http.StatusServiceUnavailable, http.StatusFound, http.StatusOK)
+	topic := s.topic("topic")
+	s.subscription(&pb.Subscription{Name: "sub", Topic: topic, PushConfig: &pb.PushConfig{PushEndpoint: in.URL}})
+	ids := s.publish(topic, &pb.PubsubMessage{Data: []byte("x")})
+	for range 3 {
+		if got := in.next(s.t)["message"].(map[string]any)["messageId"]; got != ids[0] {
+			s.t.Errorf("message %v, want %s", got, ids[0])
+		}
+	}
+	select {
+	case again := <-in.got:
+		s.t.Errorf("came again after it was accepted: %v", again)
+	default:
+	}
+}
+
+func modifyPushConfig(s service) {
+	in := newInbox(s.t, http.StatusOK)
+	topic := s.topic("topic")
+	sub := s.subscription(&pb.Subscription{Name: "sub", Topic: topic})
+	s.publish(topic, &pb.PubsubMessage{Data: []byte("waits")})
+	set := func(c *pb.PushConfig) {
+		s.t.Helper()
+		if err := s.c.SubscriptionAdminClient.ModifyPushConfig(s.t.Context(), &pb.ModifyPushConfigRequest{Subscription: sub, PushConfig: c}); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	set(&pb.PushConfig{PushEndpoint: in.URL})
+	in.next(s.t)
+	set(&pb.PushConfig{})
+	s.publish(topic, &pb.PubsubMessage{Data: []byte("pulled")})
+	if diff := cmp.Diff([]string{"pulled"}, data(s.pull(sub, 1))); diff != "" {
+		s.t.Errorf("data (-want +got):\n%s", diff)
+	}
+}
+
+func deletedTopic(s service) {
+	ctx := s.t.Context()
+	topic := s.topic("topic")
+	sub := s.subscription(&pb.Subscription{Name: "sub", Topic: topic})
+	s.publish(topic, &pb.PubsubMessage{Data: []byte("kept")})
+	if err := s.c.TopicAdminClient.DeleteTopic(ctx, &pb.DeleteTopicRequest{Topic: topic}); err != nil {
+		s.t.Fatal(err)
+	}
+	got, err := s.c.SubscriptionAdminClient.GetSubscription(ctx, &pb.GetSubscriptionRequest{Subscription: sub})
+	if err != nil || got.Topic != "_deleted-topic_" {
+		s.t.Errorf("topic of the subscription: %q, %v", got.GetTopic(), err)
+	}
+	if diff := cmp.Diff([]string{"kept"}, data(s.pull(sub, 1))); diff != "" {
+		s.t.Errorf("data (-want +got):\n%s", diff)
+	}
+	s.topic("topic") // anew: the old subscription is not its
+	s.publish(topic, &pb.PubsubMessage{Data: []byte("new")})
+	s.empty(sub)
+}
+
+func streaming(s service) {
+	const n = 200
+	topic := s.topic("topic")
+	sub := s.subscription(&pb.Subscription{Name: "sub", Topic: topic})
+	for i := range n / 10 {
+		var ms []*pb.PubsubMessage
+		for j := range 10 {
+			ms = append(ms, &pb.PubsubMessage{Data: fmt.Append(nil, i*10+j)})
+		}
+		s.publish(topic, ms...)
+	}
+	ctx, cancel := context.WithTimeout(s.t.Context(), 30*time.Second)
+	defer cancel()
+	var mu sync.Mutex
+	seen, now, most := map[string]bool{}, 0, 0
+	r := s.c.Subscriber(sub)
+	r.ReceiveSettings.MaxOutstandingMessages = 10
+	err := r.Receive(ctx, func(_ context.Context, m *gpubsub.Message) {
+		mu.Lock()
+		now++
+		most = max(most, now)
+		mu.Unlock()
+		m.Ack()
+		mu.Lock()
+		defer mu.Unlock()
+		now--
+		if seen[string(m.Data)] = true; len(seen) == n {
+			cancel()
+		}
+	})
+	if err != nil || len(seen) != n || most > 10 {
+		s.t.Errorf("%d of %d seen, at most %d at once; %v", len(seen), n, most, err)
+	}
+}
+
+func retryPolicy(s service) {
+	topic := s.topic("topic")
+	sub := s.subscription(&pb.Subscription{Name: "sub", Topic: topic,
+		RetryPolicy: &pb.RetryPolicy{MinimumBackoff: durationpb.New(300 * time.Millisecond), MaximumBackoff: durationpb.New(time.Second)}})
+	s.publish(topic, &pb.PubsubMessage{Data: []byte("x")})
+	m := s.pull(sub, 1)[0]
+	s.giveBack(sub, m)
+	s.empty(sub)
+	s.pull(sub, 1) // comes when its time has come
+}
