@@ -38,8 +38,10 @@ class Detector:
         metadata = self.session.get_modelmeta().custom_metadata_map
         self.names = ast.literal_eval(metadata["names"])
         self.stride = int(metadata.get("stride", "32"))
-        self.size = max(np.ravel(ast.literal_eval(metadata["imgsz"])))
+        self.size = int(max(np.ravel(ast.literal_eval(metadata["imgsz"]))))
         self.input = self.session.get_inputs()[0].name
+        shape = self.session.get_inputs()[0].shape[2:]
+        self.fixed = tuple(shape) if all(isinstance(n, int) for n in shape) else None  # height, width
 
     def predict(self, photos, params=None):
         options = {"conf": 0.25, "iou": 0.7, "max_det": 300, **(params or {})}
@@ -55,7 +57,7 @@ class Detector:
 
     def detect(self, photo, conf, iou, max_det):
         image = _decode(photo)
-        tensor, geometry = letterbox(image, self.size, self.stride)
+        tensor, geometry = letterbox(image, self.size, self.stride, self.fixed)
         output = self.session.run(None, {self.input: tensor})[0][0]
         height, width = image.shape[:2]
         found = []
@@ -88,14 +90,17 @@ def _unbase64(text):
         raise FileNotFoundError(f"{text[:80]!r} is neither a file nor base64") from e
 
 
-def letterbox(image, size, stride):
+def letterbox(image, size, stride, fixed=None):
     """Fits a photo into the smallest rectangle whose longer side is size and
-    whose sides are multiples of stride. Returns the tensor (1, 3, h, w) and
-    (gain_x, gain_y, left, top)."""
+    whose sides are multiples of stride, or into fixed (height, width). Returns
+    the tensor (1, 3, h, w) and (gain_x, gain_y, left, top)."""
     height, width = image.shape[:2]
-    ratio = min(size / height, size / width)
+    limit_h, limit_w = fixed or (size, size)
+    ratio = min(limit_h / height, limit_w / width)
     w, h = max(round(width * ratio), 1), max(round(height * ratio), 1)
-    pad_w, pad_h = (size - w) % stride, (size - h) % stride
+    pad_w, pad_h = limit_w - w, limit_h - h
+    if not fixed:
+        pad_w, pad_h = pad_w % stride, pad_h % stride
     left, top = round(pad_w / 2 - 0.1), round(pad_h / 2 - 0.1)
     tensor = np.full((3, h + pad_h, w + pad_w), np.float32(GREY) / np.float32(255), np.float32)
     tensor[:, top : top + h, left : left + w] = resize(image, w, h).transpose(2, 0, 1) / np.float32(255)
@@ -107,19 +112,17 @@ def resize(image, w, h):
     height, width = image.shape[:2]
     if (w, h) == (width, height):
         return image
-    a = image.astype(np.int32)
     if (2 * w, 2 * h) == (width, height):  # OpenCV averages areas at exactly a half
+        a = image.astype(np.uint16)
         return ((a[::2, ::2] + a[::2, 1::2] + a[1::2, ::2] + a[1::2, 1::2] + 2) >> 2).astype(np.uint8)
     x0, x1, cx0, cx1 = _taps(width, w, True)
     y0, y1, cy0, cy1 = _taps(height, h, False)
-    cx0, cx1 = cx0[None, :, None], cx1[None, :, None]
 
-    def across(rows):
-        return (a[rows][:, x0] * cx0 + a[rows][:, x1] * cx1) >> 4
+    def across(rows, down):
+        left, right = image[np.ix_(rows, x0)].astype(np.int32), image[np.ix_(rows, x1)].astype(np.int32)
+        return (((left * cx0[:, None] + right * cx1[:, None]) >> 4) * down[:, None, None]) >> 16
 
-    upper = (cy0[:, None, None] * across(y0)) >> 16
-    lower = (cy1[:, None, None] * across(y1)) >> 16
-    return ((upper + lower + 2) >> 2).astype(np.uint8)
+    return ((across(y0, cy0) + across(y1, cy1) + 2) >> 2).astype(np.uint8)
 
 
 def _taps(src, dst, horizontal):

@@ -73,6 +73,12 @@ model_size_bytes: {{.Size}}
 model_uuid: {{json .Run}}
 prompts: null
 run_id: {{json .Run}}
+signature:
+  inputs: null
+  outputs: null
+  params: '[{"name": "conf", "default": 0.25, "shape": null, "type": "double"}, {"name":
+    "iou", "default": 0.7, "shape": null, "type": "double"}, {"name": "max_det", "default":
+    300, "shape": null, "type": "long"}]'
 utc_time_created: {{json .Time}}
 `))
 
