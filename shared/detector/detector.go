@@ -63,6 +63,9 @@ func Open(model []byte, o Options) (*Detector, error) {
 	if o.Threads == 0 {
 		o.Threads = runtime.GOMAXPROCS(0)
 	}
+	if spec.Half {
+		model, spec.output = withFloatOutput(model, spec.output)
+	}
 	d := &Detector{spec: spec, options: o, workers: make(chan *worker, o.Workers)}
 	if d.lone, err = newSession(model, spec, o.Threads, o.Provider); err != nil {
 		return nil, err
@@ -134,6 +137,9 @@ func (d *Detector) Detect(ctx context.Context, photo []byte, q Query) (Result, e
 		w = free
 	}
 	defer func() { d.workers <- w }()
+	if err := ctx.Err(); err != nil { // select takes a free worker as readily as the end
+		return Result{}, err
+	}
 	return w.detect(ctx, d, photo, q.withDefaults(), began)
 }
 

@@ -34,34 +34,3 @@ func half(f float32) uint16 {
 	}
 	return uint16(uint32(exponent+14)<<10 + rounded) // a carry of the mantissa raises the exponent, as it should
 }
-
-// widen reads half floats.
-func widen(dst []float32, src []byte) []float32 {
-	n := len(src) / 2
-	if cap(dst) < n {
-		dst = make([]float32, n)
-	}
-	dst = dst[:n]
-	for i := range dst {
-		dst[i] = single(binary.NativeEndian.Uint16(src[2*i:]))
-	}
-	return dst
-}
-
-func single(h uint16) float32 {
-	sign := float32(1)
-	if h&0x8000 != 0 {
-		sign = -1
-	}
-	exponent, mantissa := int(h>>10&0x1f), float32(h&0x3ff)
-	switch exponent {
-	case 0:
-		return sign * mantissa * 0x1p-24
-	case 31:
-		if mantissa != 0 {
-			return float32(math.NaN())
-		}
-		return sign * float32(math.Inf(1))
-	}
-	return sign * float32(math.Ldexp(float64(1024+mantissa), exponent-25))
-}

@@ -162,3 +162,28 @@ func fields(message []byte, f func(n protowire.Number, p []byte, x uint64) error
 	}
 	return nil
 }
+
+// withFloatOutput makes a model also give the output name, of float16, as
+// float32 under the name that is returned: the binding cannot read float16.
+// Protocol buffers merge: a second graph behind the first adds to it.
+func withFloatOutput(model []byte, name string) (wider []byte, output string) {
+	const (
+		graphNode                               = 1
+		nodeInput, nodeOutput, nodeOp, nodeAttr = 1, 2, 4, 5
+		attrName, attrInt, attrType, typeInt    = 1, 3, 20, 2
+	)
+	text := func(p []byte, n protowire.Number, s string) []byte {
+		return protowire.AppendString(protowire.AppendTag(p, n, protowire.BytesType), s)
+	}
+	number := func(p []byte, n protowire.Number, v uint64) []byte {
+		return protowire.AppendVarint(protowire.AppendTag(p, n, protowire.VarintType), v)
+	}
+	output = name + "_float32"
+	to := number(number(text(nil, attrName, "to"), attrInt, onnxFloat), attrType, typeInt)
+	cast := text(text(text(nil, nodeInput, name), nodeOutput, output), nodeOp, "Cast")
+	cast = text(cast, nodeAttr, string(to))
+	kind := text(nil, typeTensor, string(number(nil, tensorElement, onnxFloat)))
+	value := text(text(nil, valueName, output), valueType, string(kind))
+	extra := text(text(nil, graphNode, string(cast)), graphOutput, string(value))
+	return text(model[:len(model):len(model)], modelGraph, string(extra)), output
+}

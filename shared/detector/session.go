@@ -67,7 +67,6 @@ type worker struct {
 	pin     runtime.Pinner
 	options *ort.RunOptions
 	nms     suppressor
-	wide    []float32 // a float16 output
 }
 
 func newWorker(spec Spec) (*worker, error) {
@@ -115,14 +114,11 @@ func (s *session) run(ctx context.Context, w *worker, width, height int, use fun
 		return fmt.Errorf("run the model: %w", err)
 	}
 	defer outputs[0].Destroy()
-	switch out := outputs[0].(type) {
-	case *ort.Tensor[float32]:
-		return use(out.GetData(), out.GetShape())
-	case *ort.CustomDataTensor:
-		w.wide = widen(w.wide, out.GetData())
-		return use(w.wide, out.GetShape())
+	out, ok := outputs[0].(*ort.Tensor[float32])
+	if !ok {
+		return errs.Permanentf(ModelUnsupported, "the model's output is a %T, not a tensor of floats", outputs[0])
 	}
-	return errs.Permanentf(ModelUnsupported, "the model's output is a %T, not a tensor of floats", outputs[0])
+	return use(out.GetData(), out.GetShape())
 }
 
 func (w *worker) tensor(width, height int) (ort.Value, error) {

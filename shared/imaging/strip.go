@@ -11,7 +11,8 @@ import (
 
 // Strip returns photo without what tells about its maker: EXIF with its GPS
 // position, XMP, comments, thumbnails and further images in the file. Pixels,
-// colour profile and orientation stay. It reads only what Header accepts.
+// colour profile and orientation stay. A damaged photo may be refused although
+// it decodes; then it is better not kept.
 func Strip(photo []byte) ([]byte, error) {
 	info, err := Header(photo)
 	if err != nil {
@@ -127,7 +128,7 @@ func stripWebP(p []byte, orientation int) ([]byte, error) {
 		n := int(binary.LittleEndian.Uint32(p[i+4:]))
 		end := i + 8 + n + n&1
 		if n > len(p)-i-8 {
-			return nil, errs.Permanentf(Unreadable, "WebP is cut short")
+			break // junk after the last chunk
 		}
 		switch name := string(p[i : i+4]); name {
 		case "EXIF", "XMP ":

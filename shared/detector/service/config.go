@@ -12,7 +12,7 @@ import (
 
 // Config of a service, as the environment of a Cloud Run revision gives it.
 type Config struct {
-	Addr         string        // ":" + PORT
+	Addr         string        // HOST:PORT; without HOST every interface
 	ModelURI     string        // MODEL_URI, or Vertex AI's AIP_STORAGE_URI
 	ModelsBucket string        // MODELS_BUCKET; needed for models:/ URIs
 	Service      string        // K_SERVICE
@@ -52,7 +52,7 @@ func FromEnv(getenv func(string) string) (Config, error) {
 		Spool:        e.text("PREDICTION_LOG_SPOOL", ""),
 		Log:          predictionlog.DefaultPolicy(),
 	}
-	c.Addr = ":" + strconv.Itoa(e.number("PORT", e.number("AIP_HTTP_PORT", 8080, 1, 65535), 1, 65535))
+	c.Addr = getenv("HOST") + ":" + strconv.Itoa(e.number("PORT", e.number("AIP_HTTP_PORT", 8080, 1, 65535), 1, 65535))
 	if c.ModelsBucket == "" && getenv("GOOGLE_CLOUD_PROJECT") != "" {
 		c.ModelsBucket = getenv("GOOGLE_CLOUD_PROJECT") + "-models"
 	}
