@@ -44,7 +44,7 @@ func (s *Server) loadJobs() error {
 func (s *Server) launch(e *execution) {
 	var ctx context.Context
 	ctx, e.cancel = context.WithCancel(s.ctx)
-	s.wg.Go(func() {
+	s.background(func() {
 		defer e.cancel()
 		s.execute(ctx, e)
 	})

@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // Faults are failures to inject into the API, by full method name
@@ -17,26 +19,31 @@ type Faults struct {
 	Committed func(method string) error
 }
 
-// faultyRegistrar wraps the handlers of what it registers in the faults.
-type faultyRegistrar struct {
+// guard wraps the handlers of what it registers: none runs on a closed server,
+// and the faults are injected.
+type guard struct {
 	grpc.ServiceRegistrar
-	faults *Faults
+	s *Server
 }
 
-func (r faultyRegistrar) RegisterService(desc *grpc.ServiceDesc, impl any) {
+func (r guard) RegisterService(desc *grpc.ServiceDesc, impl any) {
 	d := *desc
 	d.Methods = nil
 	for _, m := range desc.Methods {
 		handler, name := m.Handler, "/"+desc.ServiceName+"/"+m.MethodName
 		m.Handler = func(srv any, ctx context.Context, dec func(any) error, i grpc.UnaryServerInterceptor) (any, error) {
-			if r.faults.Call != nil {
-				if err := r.faults.Call(name); err != nil {
+			if r.s.ctx.Err() != nil {
+				return nil, status.Error(codes.Unavailable, errClosed.Error())
+			}
+			f := r.s.opt.Faults
+			if f != nil && f.Call != nil {
+				if err := f.Call(name); err != nil {
 					return nil, err
 				}
 			}
 			resp, err := handler(srv, ctx, dec, i)
-			if err == nil && r.faults.Committed != nil {
-				err = r.faults.Committed(name)
+			if err == nil && f != nil && f.Committed != nil {
+				err = f.Committed(name)
 			}
 			return resp, err
 		}

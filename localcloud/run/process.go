@@ -22,6 +22,7 @@ type processes struct {
 	dir    string
 	log    *slog.Logger
 	starts chan start
+	quit   chan struct{}
 }
 
 type start struct {
@@ -40,7 +41,7 @@ func newProcesses(dir string, log *slog.Logger) (*processes, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("process records: %w", err)
 	}
-	p := &processes{dir: dir, log: log, starts: make(chan start)}
+	p := &processes{dir: dir, log: log, starts: make(chan start), quit: make(chan struct{})}
 	if err := p.reap(); err != nil {
 		return nil, err
 	}
@@ -76,12 +77,21 @@ func (p *processes) reap() error {
 // must live as long as the process does.
 func (p *processes) serve() {
 	runtime.LockOSThread()
-	for s := range p.starts {
-		s.done <- s.cmd.Start()
+	for {
+		select {
+		case s := <-p.starts:
+			s.done <- s.cmd.Start()
+		case <-p.quit:
+			return
+		}
 	}
 }
 
-func (p *processes) close() { close(p.starts) }
+// close kills, on Linux, whatever still runs: the thread ends.
+func (p *processes) close() { close(p.quit) }
+
+// maxLog is the size at which a log is put aside when its process starts anew.
+const maxLog = 16 << 20
 
 // command is a child to start.
 type command struct {
@@ -103,6 +113,11 @@ func (p *processes) start(c command) (*process, error) {
 	if err := os.MkdirAll(filepath.Dir(c.log), 0o755); err != nil {
 		return nil, err
 	}
+	if fi, err := os.Stat(c.log); err == nil && fi.Size() > maxLog {
+		if err := os.Rename(c.log, c.log+".old"); err != nil {
+			return nil, err
+		}
+	}
 	log, err := os.OpenFile(c.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, err
@@ -115,7 +130,11 @@ func (p *processes) start(c command) (*process, error) {
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = childAttr()
 	s := start{cmd, make(chan error, 1)}
-	p.starts <- s
+	select {
+	case p.starts <- s:
+	case <-p.quit:
+		return nil, errClosed
+	}
 	if err := <-s.done; err != nil {
 		return nil, fmt.Errorf("start %s: %w", c.name, err)
 	}

@@ -49,7 +49,7 @@ func (s *Server) newEndpoint(former string) (*endpoint, error) {
 	}
 	e := &endpoint{uri: "http://" + l.Addr().String(), rand: rand.New(rand.NewPCG(s.opt.Seed, 0))}
 	e.server = &http.Server{Handler: e, ReadHeaderTimeout: 30 * time.Second}
-	s.wg.Go(func() { e.server.Serve(l) })
+	s.background(func() { e.server.Serve(l) })
 	return e, nil
 }
 

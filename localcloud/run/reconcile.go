@@ -88,7 +88,7 @@ func (s *Server) reconcile(v *service) {
 			wanted[r] = s.instance(v, r)
 		}
 	}
-	s.wg.Go(func() {
+	s.background(func() {
 		defer cancel()
 		verdicts := map[string]error{}
 		for r, in := range wanted {
@@ -232,7 +232,7 @@ func (s *Server) route(v *service, statuses []*runpb.TrafficTargetStatus) error 
 	for tag, e := range v.tags {
 		if !tags[tag] {
 			delete(v.tags, tag)
-			s.wg.Go(func() { e.close(s.ctx) })
+			s.background(func() { e.close(s.ctx) })
 		}
 	}
 	for r, in := range v.instances {

@@ -44,6 +44,8 @@ type instance struct {
 	verdict  error         // why it was given up
 	inflight int
 	idle     chan struct{} // closed while nothing is in flight
+	lastUse  time.Time     // end of the last request
+	wake     chan struct{} // holds a value when a request has come
 }
 
 // startInstance runs a revision until stop is called. proven says that it has
@@ -52,7 +54,7 @@ func (s *Server) startInstance(doc *runpb.Revision, proven bool) *instance {
 	ctx, cancel := context.WithCancel(s.ctx)
 	in := &instance{
 		s: s, doc: doc, stop: cancel,
-		gone: make(chan struct{}), ready: make(chan struct{}), settled: make(chan struct{}), idle: make(chan struct{}),
+		gone: make(chan struct{}), ready: make(chan struct{}), settled: make(chan struct{}), idle: make(chan struct{}), wake: make(chan struct{}, 1),
 	}
 	close(in.idle)
 	if proven {
@@ -68,7 +70,7 @@ func (s *Server) startInstance(doc *runpb.Revision, proven bool) *instance {
 		},
 		ErrorHandler: in.failed,
 	}
-	s.wg.Go(func() {
+	s.background(func() {
 		defer close(in.gone)
 		defer transport.CloseIdleConnections()
 		in.supervise(ctx, transport, proven)
@@ -87,6 +89,14 @@ func (in *instance) supervise(ctx context.Context, t *http.Transport, proven boo
 		t.CloseIdleConnections()
 		if ctx.Err() != nil {
 			return
+		}
+		if errors.Is(err, errIdle) {
+			select {
+			case <-in.wake:
+				continue
+			case <-ctx.Done():
+				return
+			}
 		}
 		if proven = proven || in.wasReady(); !proven {
 			if failures++; failures == startAttempts {
@@ -136,16 +146,55 @@ func (in *instance) once(ctx context.Context) error {
 		return err
 	}
 	in.up(addr)
-	select {
-	case <-p.exited:
-		in.down()
-		return cmp.Or(p.outcome(), errors.New("the container ended with exit status 0"))
-	case <-ctx.Done():
-		in.drain()
-		in.down()
-		p.stop(in.s.opt.Grace)
-		return ctx.Err()
+	idle := in.idleTicker()
+	defer idle.Stop()
+	for {
+		select {
+		case <-p.exited:
+			in.down()
+			return cmp.Or(p.outcome(), errors.New("the container ended with exit status 0"))
+		case <-ctx.Done():
+			in.drain()
+			in.down()
+			p.stop(in.s.opt.Grace)
+			return ctx.Err()
+		case <-idle.C:
+			if in.downIfIdle() {
+				p.stop(in.s.opt.Grace)
+				return errIdle
+			}
+		}
 	}
+}
+
+var errIdle = errors.New("the revision had no requests")
+
+// idleTicker ticks when it is time to see whether the revision is idle; never
+// for one that is to keep running.
+func (in *instance) idleTicker() *time.Ticker {
+	after := in.s.opt.IdleAfter
+	if after > 0 && in.doc.Scaling.GetMinInstanceCount() == 0 {
+		return time.NewTicker(max(after/4, time.Millisecond))
+	}
+	t := time.NewTicker(time.Hour)
+	t.Stop()
+	return t
+}
+
+// downIfIdle takes an idle revision out of service. A request that comes from
+// now on waits for the next process.
+func (in *instance) downIfIdle() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.inflight > 0 || time.Since(in.lastUse) < in.s.opt.IdleAfter {
+		return false
+	}
+	select {
+	case <-in.wake: // of a request that has ended
+	default:
+	}
+	in.addr, in.ready = "", make(chan struct{})
+	return true
 }
 
 // drain waits for requests in flight, as long as one may take. The traffic
@@ -170,7 +219,7 @@ func (in *instance) timeout() time.Duration {
 
 func (in *instance) up(addr string) {
 	in.mu.Lock()
-	in.addr = addr
+	in.addr, in.lastUse = addr, time.Now()
 	close(in.ready)
 	in.mu.Unlock()
 	in.settle(nil)
@@ -254,11 +303,16 @@ func (in *instance) enter() {
 	if in.inflight++; in.inflight == 1 {
 		in.idle = make(chan struct{})
 	}
+	select {
+	case in.wake <- struct{}{}:
+	default:
+	}
 }
 
 func (in *instance) leave() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	in.lastUse = time.Now()
 	if in.inflight--; in.inflight == 0 {
 		close(in.idle)
 	}

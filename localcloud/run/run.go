@@ -40,6 +40,10 @@ type Options struct {
 	Now func() time.Time
 	// Seed makes the choice of revisions by traffic share repeatable.
 	Seed uint64
+	// IdleAfter is how long a revision may have no request before its process
+	// is stopped until the next one, unless its template asks for a minimum of
+	// instances; 0 keeps all running.
+	IdleAfter time.Duration
 	// Grace is the time between SIGTERM and SIGKILL, Cloud Run's 10 s when 0.
 	Grace time.Duration
 	// Faults are injected into calls; nil injects none.
@@ -55,7 +59,10 @@ type Server struct {
 
 	ctx    context.Context // ends with Close; background work hangs on it
 	cancel context.CancelFunc
-	wg     sync.WaitGroup
+
+	starting sync.Mutex // guards closed, and wg against a wait in between
+	closed   bool
+	wg       sync.WaitGroup
 
 	mu         sync.Mutex
 	services   map[string]*service
@@ -128,9 +135,7 @@ func (s *Server) load() error {
 // Register adds the Cloud Run services, and the operations that their calls
 // return, to a gRPC server.
 func (s *Server) Register(r grpc.ServiceRegistrar) {
-	if s.opt.Faults != nil {
-		r = faultyRegistrar{r, s.opt.Faults}
-	}
+	r = guard{r, s}
 	runpb.RegisterServicesServer(r, servicesAPI{s: s})
 	runpb.RegisterRevisionsServer(r, revisionsAPI{s: s})
 	runpb.RegisterJobsServer(r, jobsAPI{s: s})
@@ -156,10 +161,23 @@ func (s *Server) Close(ctx context.Context) error {
 		wg.Go(func() { e.close(ctx) })
 	}
 	wg.Wait()
+	s.starting.Lock()
+	s.closed = true
+	s.starting.Unlock()
 	s.cancel()
 	s.wg.Wait()
 	s.procs.close()
 	return s.lock.Close()
+}
+
+// background runs f beside the calls; Close waits for it, and after Close
+// nothing starts.
+func (s *Server) background(f func()) {
+	s.starting.Lock()
+	defer s.starting.Unlock()
+	if !s.closed {
+		s.wg.Go(f)
+	}
 }
 
 // notify wakes whoever waits for a document to change. Needs s.mu.

@@ -201,7 +201,7 @@ func (a servicesAPI) DeleteService(ctx context.Context, req *runpb.DeleteService
 		v.superseded()
 	}
 	// Listeners close and requests in flight finish behind the caller's back.
-	s.wg.Go(func() {
+	s.background(func() {
 		v.main.close(s.ctx)
 		for _, e := range v.tags {
 			e.close(s.ctx)

@@ -13,7 +13,7 @@ import (
 	"github.com/litterloop/litterloop/shared/rollout"
 )
 
-const lease = "rollouts/litter/lease"
+const lease = "rollouts/litter.lease"
 
 // begun returns once a rollout of version has reached its hold.
 func begun(t *testing.T, w *world, wg *sync.WaitGroup, version int) (result func() error) {

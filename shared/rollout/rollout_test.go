@@ -241,3 +241,31 @@ func TestRun_aDeadlineBlamesNobody(t *testing.T) {
 		}
 	})
 }
+
+// A function dies for good while it rolls out version 3, and then version 2's
+// event comes late: whoever handles that finishes 3 first.
+func TestRun_finishesWhatOthersLeft(t *testing.T) {
+	for calls := int64(1); ; calls++ {
+		died := false
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, none, none, none)
+			w.deliver(t, 1)
+			l := life{w: w, budget: &atomic.Int64{}, after: true}
+			l.budget.Store(calls)
+			_, err := l.roller(t).Run(t.Context(), "litter", 3)
+			died = err != nil
+			begun := w.state(t).Rollouts[3] != ""
+			w.deliver(t, 2)
+			want := map[int]rollout.State{1: rollout.Serving, 2: rollout.Serving}
+			if begun {
+				want[2], want[3] = rollout.Superseded, rollout.Serving
+			}
+			if diff := cmp.Diff(want, w.state(t).Rollouts); diff != "" {
+				t.Errorf("died at call %d; -want +got:\n%s", calls, diff)
+			}
+		})
+		if !died {
+			return
+		}
+	}
+}

@@ -93,4 +93,4 @@ func document(model string, version int) string {
 	return fmt.Sprintf("%s%d.json", prefix(model), version)
 }
 
-func leaseDocument(model string) string { return prefix(model) + "lease" }
+func leaseDocument(model string) string { return "rollouts/" + model + ".lease" }
