@@ -102,15 +102,20 @@ func (p Policy) decide(r *Report, reference, window []predictionlog.Row, spans [
 	if r.Reference.Source == History {
 		harmless = past(t, reference, spans, len(window), time.Duration(p.Reference.LagDays)*24*time.Hour, p.Seed)
 	} else {
-		harmless = resampled(t, len(reference), len(window), p.Resamples, p.Seed)
+		harmless = split(t, len(window), p.Splits, p.Seed)
 	}
 	n := newNull(harmless, t.resolution)
-	l := n.limit()
+	var l limit = newExcess(n.sums)
+	if r.Reference.Source == History {
+		l = newPrediction(n.sums)
+	}
 	v := &r.Verdict
-	v.Score, v.Threshold, v.Windows = n.sum(observed), l.threshold(v.Level), len(harmless)
+	v.Score, v.Threshold, v.Windows, v.Harmless = n.sum(observed), l.threshold(v.Level), len(harmless), histogramOf(n.sums, 40)
 	v.P = l.p(v.Score)
 	for i, d := range observed {
-		f := Feature{Name: t.name(i), Distance: d, Typical: n.typical[i], Spread: n.spread[i], Score: d / n.spread[i], Excess: (d - n.typical[i]) / n.spread[i]}
+		absent := !finite(d)
+		d = orElse(d, n.typical[i])
+		f := Feature{Name: t.name(i), Absent: absent, Distance: d, Typical: n.typical[i], Spread: n.spread[i], Score: d / n.spread[i], Excess: (d - n.typical[i]) / n.spread[i]}
 		if i < len(t.columns) {
 			f.Reference, f.Current = t.columns[i].histograms(reference, window)
 		} else {

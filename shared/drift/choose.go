@@ -120,15 +120,10 @@ func describe(r predictionlog.Row, score float64, watched []definition, at place
 	return p
 }
 
-func moments(values []float64) (mean, deviation float64) {
-	if len(values) == 0 {
-		return 0, 0
-	}
+func moments(values []float64) (average, deviation float64) {
+	average = mean(values)
 	for _, v := range values {
-		mean += v / float64(len(values))
+		deviation += (v - average) * (v - average) / float64(len(values))
 	}
-	for _, v := range values {
-		deviation += (v - mean) * (v - mean) / float64(len(values))
-	}
-	return mean, math.Sqrt(deviation)
+	return average, math.Sqrt(deviation)
 }

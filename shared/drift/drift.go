@@ -77,9 +77,15 @@ type Report struct {
 	ToLabel []Photo `json:"to_label,omitempty"`
 }
 
+// PerAlarm is how many harmless checks pass between two false alarms.
+func (r *Report) PerAlarm() float64 { return 1 / r.Verdict.Level }
+
 // Feature is one feature's part in the verdict.
 type Feature struct {
-	Name     string  `json:"name"`
+	Name string `json:"name"`
+	// Absent: one side has no value at all; Distance is then Typical, and says
+	// nothing.
+	Absent   bool    `json:"absent,omitempty"`
 	Distance float64 `json:"distance"` // Wasserstein-1 in the feature's unit; Jensen-Shannon for classes
 	Typical  float64 `json:"typical"`  // mean distance of harmless windows of this size
 	Spread   float64 `json:"spread"`   // their standard deviation, what Distance is divided by

@@ -7,26 +7,32 @@ import (
 	"github.com/litterloop/litterloop/shared/predictionlog"
 )
 
-// resampled draws harmless windows from a model's reference, photos [0, n) of t:
-// each time a reference of its own size and a window of size photos, both with
-// replacement. Drawing both, not the window alone, carries the error of a small
-// reference into the spread: against a reference of 40 photos, windows of 100
-// would otherwise seem half as variable as they are.
-func resampled(t *table, n, size, draws int, seed uint64) [][]float64 {
-	rng := rand.New(rand.NewPCG(seed, uint64(n)<<32|uint64(size)))
+// split draws harmless windows where there is no history: it throws the model's
+// reference and the window together and splits them at random, again and again,
+// into a reference and a window of their own sizes. If the window is harmless
+// the real split is one of these, so the chance of a false alarm is what the
+// level says however small the reference is (a permutation test). Windows drawn
+// from the reference alone know nothing beyond its 40 photos and alarm two to
+// five times as often as they should.
+func split(t *table, size, draws int, seed uint64) [][]float64 {
+	rng := rand.New(rand.NewPCG(seed, uint64(t.photos)<<32|uint64(size)))
+	order := rng.Perm(t.photos)
 	a, b := make([]float64, t.photos), make([]float64, t.photos)
+	for i := range a {
+		a[i] = 1
+	}
 	out := make([][]float64, draws)
 	for i := range out {
-		clear(a)
-		clear(b)
-		for range n {
-			a[rng.IntN(n)]++
-		}
-		for range size {
-			b[rng.IntN(n)]++
+		for j := range size { // a partial shuffle: the first size photos are the window
+			k := j + rng.IntN(t.photos-j)
+			order[j], order[k] = order[k], order[j]
+			a[order[j]], b[order[j]] = 0, 1
 		}
 		out[i] = make([]float64, t.size())
 		t.distances(out[i], a, b)
+		for _, p := range order[:size] {
+			a[p], b[p] = 1, 0
+		}
 	}
 	return out
 }

@@ -71,3 +71,20 @@ func classHistograms(reference, current []predictionlog.Row) (r, c Histogram) {
 	}
 	return fill(x), fill(y)
 }
+
+// histogramOf describes plain numbers, for drawing.
+func histogramOf(values []float64, bins int) Histogram {
+	lo, hi := slices.Min(values), slices.Max(values)
+	if lo == hi {
+		hi = lo + 1
+	}
+	h := Histogram{Edges: make([]float64, bins+1), Shares: make([]float64, bins), Values: len(values)}
+	for i := range h.Edges {
+		h.Edges[i] = lo + (hi-lo)*float64(i)/float64(bins)
+	}
+	for _, v := range values {
+		h.Shares[min(int((v-lo)/(hi-lo)*float64(bins)), bins-1)] += 1 / float64(len(values))
+		h.Mean += v / float64(len(values))
+	}
+	return h
+}

@@ -22,10 +22,10 @@ type Policy struct {
 	FalseAlarmsPerYear float64         `yaml:"false_alarms_per_year" json:"false_alarms_per_year"`
 	Window             WindowPolicy    `yaml:"window" json:"window"`
 	Reference          ReferencePolicy `yaml:"reference" json:"reference"`
-	// Resamples is the number of harmless windows drawn from the model's own
-	// reference while there is no history.
-	Resamples int    `yaml:"resamples" json:"resamples"`
-	Seed      uint64 `yaml:"seed" json:"seed"`
+	// Splits is the number of random splits into a reference and a window that
+	// show, while there is no history, what harmless windows reach.
+	Splits int    `yaml:"splits" json:"splits"`
+	Seed   uint64 `yaml:"seed" json:"seed"`
 	// ToLabel is how many photos most worth labelling a report lists.
 	ToLabel   int             `yaml:"to_label" json:"to_label"`
 	Evidently EvidentlyPolicy `yaml:"evidently" json:"evidently"`
@@ -65,7 +65,7 @@ func DefaultPolicy() Policy {
 		FalseAlarmsPerYear: 1,
 		Window:             WindowPolicy{Duration: 24 * time.Hour, MinPhotos: 30, MaxPhotos: 5000},
 		Reference:          ReferencePolicy{Days: 56, LagDays: 7, MinWindows: 14, MinPhotos: 20},
-		Resamples:          4000,
+		Splits:             4000,
 		Seed:               1,
 		ToLabel:            100,
 		Evidently:          EvidentlyPolicy{DriftShare: 0.5},
@@ -114,7 +114,7 @@ func (p Policy) Validate() error {
 	check(p.Reference.LagDays >= 0, "reference.lag_days: %d is negative", p.Reference.LagDays)
 	check(p.Reference.MinWindows >= 8, "reference.min_windows: %d; a spread needs 8 or more", p.Reference.MinWindows)
 	check(p.Reference.MinPhotos >= 10, "reference.min_photos: %d; a distribution needs 10 or more", p.Reference.MinPhotos)
-	check(p.Resamples >= 200 && p.Resamples <= 100_000, "resamples: %d is not in 200 to 100000", p.Resamples)
+	check(p.Splits >= 1000 && p.Splits <= 100_000, "splits: %d is not in 1000 to 100000", p.Splits)
 	check(p.ToLabel >= 1 && p.ToLabel <= 1000, "to_label: %d is not in 1 to 1000", p.ToLabel)
 	check(p.Evidently.DriftShare > 0 && p.Evidently.DriftShare <= 1, "evidently.drift_share: %v is not in (0, 1]", p.Evidently.DriftShare)
 	check(p.Evidently.Numeric == "" || p.Evidently.Numeric.Known(), "evidently.numeric: %q is no test; known are %v", p.Evidently.Numeric, stattest.Methods())

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/litterloop/litterloop/shared/blob"
 	"github.com/litterloop/litterloop/shared/errs"
@@ -96,6 +95,3 @@ func (s *Store) Summarise(r *Report) Summary {
 	}
 	return l
 }
-
-// Age of the newest report at now, for a metric that tells when checks stopped.
-func (l Summary) Age(now time.Time) time.Duration { return now.Sub(l.Created) }

@@ -107,8 +107,8 @@ func (t *table) resolution(i int) float64 {
 }
 
 // distances sets into[i] to the distance of feature i between the photos
-// weighted by a and those weighted by b. A feature that either side lacks has
-// distance 0: it says nothing (the empty rate tells of photos without boxes).
+// weighted by a and those weighted by b, NaN for a feature that either side
+// lacks altogether.
 func (t *table) distances(into, a, b []float64) {
 	for i := range t.columns {
 		into[i] = t.columns[i].wasserstein(a, b)
@@ -126,7 +126,7 @@ func (c *column) wasserstein(a, b []float64) float64 {
 		totalB += b[p]
 	}
 	if totalA == 0 || totalB == 0 {
-		return 0
+		return math.NaN()
 	}
 	var gap, area, last float64
 	for i, p := range c.photo {
@@ -150,7 +150,7 @@ func (t *classTable) jensenShannon(a, b []float64) float64 {
 		totalQ += b[photo]
 	}
 	if totalP == 0 || totalQ == 0 {
-		return 0
+		return math.NaN()
 	}
 	s := 0.0
 	for i := range p {

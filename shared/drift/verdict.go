@@ -2,6 +2,7 @@ package drift
 
 import (
 	"math"
+	"slices"
 
 	"gonum.org/v1/gonum/stat"
 	"gonum.org/v1/gonum/stat/distuv"
@@ -22,6 +23,8 @@ type Verdict struct {
 	// P is the chance that a harmless window reaches Score.
 	P       float64 `json:"p"`
 	Windows int     `json:"windows"` // harmless windows that the spread was taken from
+	// Harmless is the distribution of their sums.
+	Harmless Histogram `json:"harmless"`
 }
 
 // null describes the distances of harmless windows.
@@ -32,57 +35,131 @@ type null struct {
 
 // newNull standardises harmless windows' distances, one row a window. The
 // spread of feature i is resolution(i) at least.
+//
+// A feature that a window lacks (no photo has a box: no position of boxes) counts
+// as its typical distance, neither for nor against: other features, such as the
+// empty rate, tell of what is missing.
+//
+// Each window's own sum uses the spread of the other windows, as the checked
+// window uses that of windows it is not among: with a few dozen windows an odd
+// one would otherwise widen the very spread it is measured by, and look tamer
+// than the next odd one will.
 func newNull(distances [][]float64, resolution func(i int) float64) null {
-	features := len(distances[0])
+	features, count := len(distances[0]), float64(len(distances))
 	n := null{make([]float64, features), make([]float64, features), make([]float64, len(distances))}
 	values := make([]float64, len(distances))
 	for f := range features {
-		for w := range distances {
-			values[w] = distances[w][f]
+		present := values[:0]
+		for _, d := range distances {
+			if finite(d[f]) {
+				present = append(present, d[f])
+			}
 		}
-		mean, deviation := stat.MeanStdDev(values, nil)
-		n.typical[f], n.spread[f] = mean, max(deviation, resolution(f))
-	}
-	for w := range distances {
-		n.sums[w] = n.sum(distances[w])
+		n.typical[f] = mean(present)
+		values = values[:len(distances)]
+		for w, d := range distances {
+			values[w] = orElse(d[f], n.typical[f])
+		}
+		average, variance := stat.MeanVariance(values, nil)
+		n.spread[f] = max(math.Sqrt(variance), resolution(f))
+		for w, d := range values {
+			others := ((count-1)*variance - (d-average)*(d-average)*count/(count-1)) / (count - 2)
+			n.sums[w] += d / max(math.Sqrt(max(others, 0)), resolution(f))
+		}
 	}
 	return n
 }
 
 func (n *null) sum(distances []float64) (s float64) {
 	for f, d := range distances {
-		s += d / n.spread[f]
+		s += orElse(d, n.typical[f]) / n.spread[f]
 	}
 	return s
 }
 
-// limit is the tail of the harmless sums. A sum of distances is positive and
-// skewed to the right, much like a gamma variable, whose cube root is close to
-// normal (Wilson and Hilferty 1931). On that scale the chance that the next
-// window exceeds x, with mean and deviation estimated from n windows, is
-// Student's t with n-1 degrees of freedom of (x - mean) / (deviation √(1+1/n)):
-// the fewer the windows, the wider the limit.
-type limit struct {
+// orElse is x, or fallback when x is no number.
+func orElse(x, fallback float64) float64 {
+	if finite(x) {
+		return x
+	}
+	return fallback
+}
+
+// mean of values, 0 for none.
+func mean(values []float64) (m float64) {
+	for _, v := range values {
+		m += v / float64(len(values))
+	}
+	return m
+}
+
+// limit is the tail of the harmless sums: what the next one exceeds with a given
+// chance. For all distances between distributions that tail falls off about
+// exponentially.
+type limit interface {
+	// threshold is the sum that a harmless window exceeds with the chance level.
+	threshold(level float64) float64
+	// p is the chance that a harmless window's sum reaches s.
+	p(s float64) float64
+}
+
+// tailShare is the share of random splits that the tail is fitted to.
+const tailShare = 0.05
+
+// excess is the limit of thousands of windows: their own distribution up to the
+// top 5 %, and an exponential of the same mean excess beyond (peaks over
+// threshold), so that levels are reached that no number of windows would show.
+type excess struct {
+	sums       []float64 // ascending
+	from, mean float64   // where the tail begins, and its mean excess
+}
+
+func newExcess(sums []float64) excess {
+	sorted := slices.Sorted(slices.Values(sums))
+	tail := sorted[len(sorted)-max(int(tailShare*float64(len(sorted))), 1):]
+	from := sorted[max(len(sorted)-len(tail)-1, 0)]
+	// A constant sum (nothing varies) leaves no excess to scale by.
+	return excess{sorted, from, max(stat.Mean(tail, nil)-from, 1e-6)}
+}
+
+func (e excess) threshold(level float64) float64 {
+	if level >= tailShare {
+		return stat.Quantile(1-level, stat.Empirical, e.sums, nil)
+	}
+	return e.from + e.mean*math.Log(tailShare/level)
+}
+
+func (e excess) p(s float64) float64 {
+	if s > e.from {
+		return tailShare * math.Exp(-(s-e.from)/e.mean)
+	}
+	i, _ := slices.BinarySearch(e.sums, s)
+	return float64(len(e.sums)-i) / float64(len(e.sums))
+}
+
+// prediction is the limit of a few dozen past windows. The logarithm of their
+// sums is taken as normal; with mean and deviation estimated from n windows,
+// (x - mean) / (deviation √(1+1/n)) of the next window is Student's t with n-1
+// degrees of freedom: the fewer the windows, the wider the limit.
+type prediction struct {
 	mean, scale float64
 	t           distuv.StudentsT
 }
 
-func (n *null) limit() limit {
-	roots := make([]float64, len(n.sums))
-	for i, s := range n.sums {
-		roots[i] = math.Cbrt(s)
+func newPrediction(sums []float64) prediction {
+	logs := make([]float64, len(sums))
+	for i, s := range sums {
+		logs[i] = math.Log(max(s, 1e-9))
 	}
-	mean, deviation := stat.MeanStdDev(roots, nil)
-	count := float64(len(roots))
-	// Identical windows (a constant reference) leave no deviation to scale by.
-	scale := max(deviation*math.Sqrt(1+1/count), 1e-3)
-	return limit{mean, scale, distuv.StudentsT{Sigma: 1, Nu: count - 1}}
+	mean, deviation := stat.MeanStdDev(logs, nil)
+	n := float64(len(sums))
+	return prediction{mean, max(deviation*math.Sqrt(1+1/n), 1e-3), distuv.StudentsT{Sigma: 1, Nu: n - 1}}
 }
 
-// threshold is the sum that a harmless window exceeds with the chance level.
-func (l limit) threshold(level float64) float64 {
-	return math.Pow(max(l.mean+l.scale*l.t.Quantile(1-level), 0), 3)
+func (l prediction) threshold(level float64) float64 {
+	return math.Exp(l.mean + l.scale*l.t.Quantile(1-level))
 }
 
-// p is the chance that a harmless window's sum reaches s.
-func (l limit) p(s float64) float64 { return l.t.Survival((math.Cbrt(s) - l.mean) / l.scale) }
+func (l prediction) p(s float64) float64 {
+	return l.t.Survival((math.Log(max(s, 1e-9)) - l.mean) / l.scale)
+}
