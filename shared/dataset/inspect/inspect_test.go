@@ -71,6 +71,20 @@ func TestPhoto_cutShort(t *testing.T) {
 	}
 }
 
+// A damaged photo is quarantined alone: it must not spoil those after it.
+func TestPhoto_damageSpoilsNoOther(t *testing.T) {
+	p, err := drawing.Draw(1, 1, drawing.Day)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cut := range []int{100, 200, 300, 400, 500, 600, len(p.JPEG) / 2, len(p.JPEG) - 100} {
+		Photo(p.JPEG[:cut])
+		if s := Photo(p.JPEG); s.Fault != nil {
+			t.Fatalf("after one cut at %d: %v", cut, s.Fault)
+		}
+	}
+}
+
 func BenchmarkPhoto(b *testing.B) {
 	p, err := drawing.Draw(1, 1, drawing.Day)
 	if err != nil {
