@@ -26,7 +26,7 @@ type Policy struct {
 // DefaultPolicy suits objects that lie about in any direction, seen from a
 // person's height, such as litter.
 func DefaultPolicy() Policy {
-	return Policy{Mosaic: 0.4, FlipHorizontal: 0.5, FlipVertical: 0.5, Turn: 0.5, MinZoom: 0.5, MaxZoom: 1.5, Shift: 0.15, Brightness: 0.25, Tint: 0.07}
+	return Policy{Mosaic: 0.4, FlipHorizontal: 0.5, FlipVertical: 0.5, Turn: 0.5, MinZoom: 0.7, MaxZoom: 1.4, Shift: 0.15, Brightness: 0.25, Tint: 0.07}
 }
 
 // Validate reports every fault at once.

@@ -86,7 +86,9 @@ func (c Config) maps(b *graph.Builder, images graph.Tensor) []graph.Tensor {
 	neck := 4 * w
 	n5 := b.ConvBN("lateral32", p5, neck, 1, 1)
 	n4 := b.ConvBN("fuse16", b.Add(b.Upsample2(n5), b.ConvBN("lateral16", p4, neck, 1, 1)), neck, 3, 1)
-	n3 := b.ConvBN("fuse8", b.Add(b.Upsample2(n4), b.ConvBN("lateral8", p3, neck, 1, 1)), neck, 3, 1)
+	// No fusing convolution here: it would be the costliest layer of all, and
+	// without it the network learns faster as well (docs/decisions/0040).
+	n3 := b.Add(b.Upsample2(n4), b.ConvBN("lateral8", p3, neck, 1, 1))
 	var maps []graph.Tensor
 	for i, n := range []graph.Tensor{n3, n4, n5} {
 		h := b.ConvBN(fmt.Sprintf("head%d", Strides[i]), n, neck, 3, 1)
