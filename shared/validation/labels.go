@@ -136,7 +136,7 @@ func checkClasses(f *findings, v dataset.Version, photos []dataset.Photo) {
 		return
 	}
 	slices.SortFunc(used, cmp.Compare[int])
-	if most, median := used[len(used)-1], used[len(used)/2]; float64(most) > f.policy.MaxImbalance*float64(median) {
+	if most, median := used[len(used)-1], used[(len(used)-1)/2]; float64(most) > f.policy.MaxImbalance*float64(median) {
 		f.add(ClassImbalance, Example{Note: fmt.Sprintf("%d boxes against a median of %d", most, median)})
 	}
 }
