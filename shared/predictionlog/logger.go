@@ -49,7 +49,7 @@ type Logger struct {
 	stop    context.CancelFunc
 	stopped chan struct{}
 
-	box      outbox // of the background goroutine alone, and of Close after it
+	box      *outbox // of the background goroutine alone, and of Close after it
 	sequence int
 }
 
@@ -69,16 +69,14 @@ func NewLogger(store Store, o Options) (*Logger, error) {
 	if err := o.Policy.Validate(); err != nil {
 		return nil, fmt.Errorf("prediction log: %w", err)
 	}
-	l := &Logger{
-		store: store, o: o, box: outbox{dir: o.Spool, limit: o.Policy.WaitingBytes},
-		wake: make(chan struct{}, 1), stopped: make(chan struct{}),
+	box, err := openOutbox(o.Spool, o.Instance, o.Policy.WaitingBytes)
+	if err != nil {
+		return nil, fmt.Errorf("prediction log: %w", err)
 	}
-	if err := l.box.recover(); err != nil {
-		return nil, err
+	if n := len(box.items); n > 0 {
+		o.Log.Info("prediction log takes up what an earlier process left", "files", n, "bytes", box.bytes)
 	}
-	if n := len(l.box.items); n > 0 {
-		o.Log.Info("prediction log takes up what an earlier process left", "files", n, "bytes", l.box.bytes)
-	}
+	l := &Logger{store: store, o: o, box: box, wake: make(chan struct{}, 1), stopped: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
 	l.stop = cancel
 	go l.work(ctx)
@@ -149,6 +147,7 @@ func (l *Logger) Close(ctx context.Context) error {
 	l.mu.Unlock()
 	l.stop()
 	<-l.stopped
+	defer l.box.close()
 	l.pack()
 	err := l.deliver(ctx)
 	if err == nil {

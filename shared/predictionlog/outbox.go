@@ -13,6 +13,7 @@ import (
 
 	"github.com/litterloop/litterloop/shared/blob"
 	"github.com/litterloop/litterloop/shared/errs"
+	"golang.org/x/sys/unix"
 )
 
 // Store is where files go: a blob.Bucket, or a Directory.
@@ -66,42 +67,90 @@ type item struct {
 }
 
 // outbox holds what the store has not taken yet: on disk where there is a
-// directory, else in memory. It is used by one goroutine.
+// spool, else in memory. It is used by one goroutine.
 type outbox struct {
-	dir   string
+	dir   string // this process's own in the spool; "" keeps files in memory
 	limit int64
 	bytes int64
 	items []item
+	held  []*os.File // locks of dir, and of those of processes that are gone
 }
 
 // errFull means that the outbox holds its limit already.
 var errFull = errors.New("the outbox is full")
 
-// recover takes up what an earlier process left in the directory.
-func (o *outbox) recover() error {
-	if o.dir == "" {
-		return nil
+// lockFile shows that a process uses a directory of the spool; the kernel drops
+// the lock when the process ends, however it ends.
+const lockFile = ".lock"
+
+// openOutbox makes a directory for this instance in the spool and takes up what
+// processes left that have ended.
+func openOutbox(spool, instance string, limit int64) (*outbox, error) {
+	o := &outbox{limit: limit}
+	if spool == "" {
+		return o, nil
 	}
+	o.dir = filepath.Join(spool, url.PathEscape(instance))
 	if err := os.MkdirAll(o.dir, 0o755); err != nil {
-		return fmt.Errorf("prediction log: make the spool: %w", err)
+		return nil, fmt.Errorf("make the spool: %w", err)
 	}
-	entries, err := os.ReadDir(o.dir)
+	dirs, err := os.ReadDir(spool)
 	if err != nil {
-		return fmt.Errorf("prediction log: read the spool: %w", err)
+		return nil, fmt.Errorf("read the spool: %w", err)
+	}
+	for _, d := range dirs {
+		if d.IsDir() {
+			err = errors.Join(err, o.adopt(filepath.Join(spool, d.Name())))
+		}
+	}
+	if err != nil {
+		o.close()
+		return nil, fmt.Errorf("read the spool: %w", err)
+	}
+	return o, nil
+}
+
+// adopt takes the files of a directory that no process uses.
+func (o *outbox) adopt(dir string) error {
+	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil // in use
+		}
+		return err
+	}
+	o.held = append(o.held, f)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
 	}
 	for _, e := range entries {
+		name, unescape := url.PathUnescape(e.Name())
 		info, err := e.Info()
-		if err != nil || strings.HasPrefix(e.Name(), ".") {
+		if err != nil || unescape != nil || strings.HasPrefix(e.Name(), ".") {
 			continue
 		}
-		name, err := url.PathUnescape(e.Name())
-		if err != nil {
-			continue
-		}
-		o.items = append(o.items, item{name: name, size: info.Size(), path: filepath.Join(o.dir, e.Name())})
+		o.items = append(o.items, item{name: name, size: info.Size(), path: filepath.Join(dir, e.Name())})
 		o.bytes += info.Size()
 	}
 	return nil
+}
+
+// close gives the directories back, and removes those that are empty.
+func (o *outbox) close() {
+	for _, f := range o.held {
+		dir := filepath.Dir(f.Name())
+		if files, err := os.ReadDir(dir); err == nil && len(files) == 1 {
+			os.Remove(f.Name())
+			os.Remove(dir)
+		}
+		f.Close()
+	}
+	o.held = nil
 }
 
 // add keeps an item; errFull when there is no room.
