@@ -140,16 +140,26 @@ func (t *training) run(ctx context.Context) error {
 			return err
 		}
 		stream.recycle(b)
-		if every := t.recipe.CheckpointEvery; t.done == total || every > 0 && t.done%every == 0 {
-			if err := t.save(ctx); err != nil {
-				return err
+		if err := t.report(ctx); err != nil {
+			if ctx.Err() != nil {
+				return t.interrupted(ctx)
 			}
+			return err
 		}
-		if every := t.recipe.ValidateEvery; every > 0 && t.done%every == 0 && t.done < total {
-			if err := t.validate(ctx); err != nil {
-				return err
-			}
+	}
+	return nil
+}
+
+// report saves and measures, after the steps that the recipe says.
+func (t *training) report(ctx context.Context) error {
+	last := t.done == t.recipe.Steps
+	if every := t.recipe.CheckpointEvery; last || every > 0 && t.done%every == 0 {
+		if err := t.save(ctx); err != nil {
+			return err
 		}
+	}
+	if every := t.recipe.ValidateEvery; every > 0 && t.done%every == 0 && !last {
+		return t.validate(ctx)
 	}
 	return nil
 }

@@ -159,9 +159,9 @@ func TestTrain_isReproducible(t *testing.T) {
 func TestTrain_resumes(t *testing.T) {
 	needRuntime(t)
 	const steps = 9
-	data := Data{Classes: squareClasses, Train: squares(t, 1, 7)}
+	data := Data{Classes: squareClasses, Train: squares(t, 1, 7), Val: squares(t, 2, 2)}
 	recipe := smallRecipe(steps)
-	recipe.CheckpointEvery = 4
+	recipe.CheckpointEvery, recipe.ValidateEvery = 4, 3
 	want := train(t, data, recipe, Hooks{})
 	stop := 1 + rand.IntN(steps-1)
 	for _, c := range []struct {
@@ -180,6 +180,16 @@ func TestTrain_resumes(t *testing.T) {
 			}
 			_, err := Train(ctx, data, recipe, h)
 			if !errors.Is(err, context.Canceled) {
+				return fmt.Errorf("a cancelled training answered %v, want context.Canceled", err)
+			}
+			return nil
+		}},
+		{"after being cancelled while it measured", func(m *memory) error {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			h := m.hooks()
+			h.Validation = func(ctx context.Context, _ Validation) error { cancel(); return ctx.Err() }
+			if _, err := Train(ctx, data, recipe, h); !errors.Is(err, context.Canceled) {
 				return fmt.Errorf("a cancelled training answered %v, want context.Canceled", err)
 			}
 			return nil
