@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"cloud.google.com/go/run/apiv2/runpb"
@@ -54,21 +53,12 @@ func (s *Server) launch(e *execution) {
 // execution is cancelled. When the server closes, it stays in progress.
 func (s *Server) execute(ctx context.Context, e *execution) {
 	backoff := firstBackoff
-	var failure error
-	for {
-		if failure != nil {
-			s.opt.Log.Warn("job attempt failed; trying again", "execution", id(e.doc.Name), "error", failure, "in", backoff)
-			select {
-			case <-time.After(backoff):
-			case <-ctx.Done():
-			}
-			backoff = min(2*backoff, lastBackoff)
-		}
-		doc, attempt, ok := s.beginAttempt(e, failure != nil)
+	for retry := false; ; retry = true {
+		doc, attempt, ok := s.beginAttempt(e, retry)
 		if !ok {
 			return
 		}
-		failure = s.attempt(ctx, doc, attempt)
+		failure := s.attempt(ctx, doc, attempt)
 		if s.ctx.Err() != nil {
 			return
 		}
@@ -76,6 +66,12 @@ func (s *Server) execute(ctx context.Context, e *execution) {
 			s.complete(e, failure)
 			return
 		}
+		s.opt.Log.Warn("job attempt failed; trying again", "execution", id(doc.Name), "error", failure, "in", backoff)
+		select {
+		case <-time.After(backoff):
+		case <-ctx.Done():
+		}
+		backoff = min(2*backoff, lastBackoff)
 	}
 }
 
@@ -117,7 +113,7 @@ func (s *Server) attempt(ctx context.Context, doc *runpb.Execution, n int) error
 	c := doc.Template.Containers[0]
 	timeout := cmp.Or(doc.Template.Timeout.AsDuration(), 10*time.Minute)
 	p, err := s.procs.start(command{
-		name: "execution." + strings.ReplaceAll(doc.Name, "/", "."),
+		name: doc.Name,
 		argv: s.argv(c),
 		env: s.env(c, "CLOUD_RUN_JOB="+id(doc.Job), "CLOUD_RUN_EXECUTION="+id(doc.Name),
 			"CLOUD_RUN_TASK_INDEX=0", "CLOUD_RUN_TASK_COUNT=1", "CLOUD_RUN_TASK_ATTEMPT="+strconv.Itoa(n)),

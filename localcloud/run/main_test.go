@@ -53,10 +53,17 @@ func TestMain(m *testing.M) {
 
 // serverChild is a container of a service.
 func serverChild() {
+	if f := os.Getenv("BROKEN_FILE"); f != "" {
+		if _, err := os.Stat(f); err == nil {
+			os.Exit(4)
+		}
+	}
 	release := make(chan struct{})
 	http.HandleFunc("/readyz", func(w http.ResponseWriter, r *http.Request) {
-		if os.Getenv("NEVER_READY") != "" {
-			http.Error(w, "not ready", http.StatusServiceUnavailable)
+		if f := os.Getenv("READY_FILE"); f != "" {
+			if _, err := os.Stat(f); err != nil {
+				http.Error(w, "not ready", http.StatusServiceUnavailable)
+			}
 		}
 	})
 	http.HandleFunc("/env", func(w http.ResponseWriter, r *http.Request) {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/renameio/v2"
+	"github.com/google/uuid"
 )
 
 // processes starts children that do not outlive this process, even when it is
@@ -33,6 +34,7 @@ type start struct {
 // record names a running process: a number alone may meanwhile belong to
 // another one, so its start time goes along.
 type record struct {
+	Name    string `json:"name"`
 	PID     int    `json:"pid"`
 	Started string `json:"started"`
 }
@@ -62,7 +64,7 @@ func (p *processes) reap() error {
 		}
 		var r record
 		if json.Unmarshal(data, &r) == nil && r.PID > 1 && r.Started != "" && startTime(r.PID) == r.Started {
-			p.log.Warn("killing a process left by a predecessor", "pid", r.PID, "record", path)
+			p.log.Warn("killing a process left by a predecessor", "name", r.Name, "pid", r.PID)
 			syscall.Kill(-r.PID, syscall.SIGKILL)
 		}
 		if err := os.Remove(path); err != nil {
@@ -95,7 +97,7 @@ const maxLog = 16 << 20
 
 // command is a child to start.
 type command struct {
-	name string // of its record; unique among running children
+	name string // of the resource it runs for
 	argv []string
 	env  []string
 	dir  string
@@ -138,8 +140,8 @@ func (p *processes) start(c command) (*process, error) {
 	if err := <-s.done; err != nil {
 		return nil, fmt.Errorf("start %s: %w", c.name, err)
 	}
-	path := filepath.Join(p.dir, c.name+".json")
-	r, err := json.Marshal(record{cmd.Process.Pid, startTime(cmd.Process.Pid)})
+	path := filepath.Join(p.dir, uuid.NewString()+".json")
+	r, err := json.Marshal(record{c.name, cmd.Process.Pid, startTime(cmd.Process.Pid)})
 	if err == nil {
 		err = renameio.WriteFile(path, r, 0o644)
 	}

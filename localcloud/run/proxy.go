@@ -75,7 +75,7 @@ func (e *endpoint) choose() (share, bool) {
 	n := e.rand.IntN(100)
 	for _, sh := range e.shares {
 		if n -= sh.percent; n < 0 {
-			sh.in.enter()
+			sh.in.reach.enter()
 			return sh, true
 		}
 	}
@@ -88,7 +88,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the service has no ready revision", http.StatusServiceUnavailable)
 		return
 	}
-	defer sh.in.leave()
+	defer sh.in.reach.leave()
 	ctx, cancel := context.WithTimeout(r.Context(), sh.in.timeout())
 	defer cancel()
 	w.Header().Set(RevisionHeader, id(sh.in.doc.Name))

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -290,6 +292,35 @@ func TestService_startsAgainWhatDied(t *testing.T) {
 			t.Errorf("got %d from process %s, before %s", code, after, before)
 		}
 		return
+	}
+}
+
+func TestService_tellsWhyAProvenRevisionNoLongerStarts(t *testing.T) {
+	t.Parallel()
+	c, _ := open(t, options(t.TempDir()))
+	broken := filepath.Join(t.TempDir(), "broken")
+	s := must(c.create(t, "litter", template("litter-v1", "server", "BROKEN_FILE="+broken)))(t)
+	if err := os.WriteFile(broken, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	get(t, s.Uri+"/die")
+	for { // a request may still meet the dying process
+		body, _, code := get(t, s.Uri+"/pid")
+		if code != http.StatusServiceUnavailable {
+			t.Fatalf("got %d: %s", code, body)
+		}
+		if strings.Contains(body, "exit status 4; see "+string(filepath.Separator)) {
+			break
+		}
+	}
+	if err := os.Remove(broken); err != nil {
+		t.Fatal(err)
+	}
+	for { // it is tried again all the while
+		if _, _, code := get(t, s.Uri+"/pid"); code == 200 {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 }
 

@@ -52,8 +52,8 @@ func checkTraffic(targets []*runpb.TrafficTarget, known map[string]*runpb.Revisi
 	return nil
 }
 
-// nextRevision is the revision of a new template, or nil when the template is
-// the one of the latest revision. Needs s.mu.
+// nextRevision is the revision of a new template: a new one, or one that exists
+// with the same configuration; nil when the template has not changed. Needs s.mu.
 func (s *Server) nextRevision(v *service, doc *runpb.Service) (*runpb.Revision, error) {
 	t := doc.Template
 	if v.doc.Template != nil && proto.Equal(t, v.doc.Template) {
@@ -86,7 +86,7 @@ func (s *Server) nextRevision(v *service, doc *runpb.Service) (*runpb.Revision, 
 	if !sameConfiguration(old, rev) {
 		return nil, status.Errorf(codes.AlreadyExists, "revision %s exists with another configuration", rev.Name)
 	}
-	return nil, nil
+	return old, nil
 }
 
 // sameConfiguration compares what a template decides.

@@ -10,8 +10,6 @@ import (
 	"net/http/httputil"
 	"path/filepath"
 	"strconv"
-	"strings"
-	"sync"
 	"time"
 
 	"cloud.google.com/go/run/apiv2/runpb"
@@ -23,8 +21,9 @@ const (
 	firstBackoff = 100 * time.Millisecond
 	lastBackoff  = 10 * time.Second
 	steady       = 10 * time.Second
-	// startAttempts is how often a revision that was never ready may end or
-	// hang before it is given up.
+	// startAttempts is how often in a row a container may fail to get ready
+	// before that is told: a new revision is given up, and requests to one that
+	// was ready before are answered with the reason while it is tried again.
 	startAttempts = 3
 )
 
@@ -34,29 +33,21 @@ type instance struct {
 	s     *Server
 	doc   *runpb.Revision // not to be altered
 	proxy *httputil.ReverseProxy
+	reach *reach
 	stop  context.CancelFunc
 	gone  chan struct{} // closed when the process has ended for good
 
-	mu       sync.Mutex
-	addr     string        // of the ready process
-	ready    chan struct{} // closed while addr is good
-	settled  chan struct{} // closed at the first readiness or at giving up
-	verdict  error         // why it was given up
-	inflight int
-	idle     chan struct{} // closed while nothing is in flight
-	lastUse  time.Time     // end of the last request
-	wake     chan struct{} // holds a value when a request has come
+	// settled is closed at the first readiness, or at giving up, for which
+	// verdict is the reason.
+	settled chan struct{}
+	verdict error
 }
 
 // startInstance runs a revision until stop is called. proven says that it has
 // been ready before, so it is never given up.
 func (s *Server) startInstance(doc *runpb.Revision, proven bool) *instance {
 	ctx, cancel := context.WithCancel(s.ctx)
-	in := &instance{
-		s: s, doc: doc, stop: cancel,
-		gone: make(chan struct{}), ready: make(chan struct{}), settled: make(chan struct{}), idle: make(chan struct{}), wake: make(chan struct{}, 1),
-	}
-	close(in.idle)
+	in := &instance{s: s, doc: doc, reach: newReach(), stop: cancel, gone: make(chan struct{}), settled: make(chan struct{})}
 	if proven {
 		close(in.settled)
 	}
@@ -85,25 +76,31 @@ func (in *instance) supervise(ctx context.Context, t *http.Transport, proven boo
 	backoff := firstBackoff
 	for failures := 0; ; {
 		began := time.Now()
-		err := in.once(ctx)
+		ready, err := in.once(ctx, !proven)
 		t.CloseIdleConnections()
+		proven = proven || ready
 		if ctx.Err() != nil {
 			return
 		}
 		if errors.Is(err, errIdle) {
 			select {
-			case <-in.wake:
+			case <-in.reach.wake:
 				continue
 			case <-ctx.Done():
 				return
 			}
 		}
-		if proven = proven || in.wasReady(); !proven {
-			if failures++; failures == startAttempts {
-				in.settle(err)
+		if failures++; ready {
+			failures = 0
+		}
+		if failures >= startAttempts {
+			if !proven {
 				log.Error("revision failed to start", "error", err)
+				in.verdict = err
+				close(in.settled)
 				return
 			}
+			in.reach.set("", err)
 		}
 		if time.Since(began) > steady {
 			backoff = firstBackoff
@@ -118,16 +115,19 @@ func (in *instance) supervise(ctx context.Context, t *http.Transport, proven boo
 	}
 }
 
-// once runs the process to its end, or to ctx's.
-func (in *instance) once(ctx context.Context) error {
+var errIdle = errors.New("the revision had no requests")
+
+// once runs the process to its end, or to ctx's, and says whether it was ready.
+// first says that readiness settles the revision's fate.
+func (in *instance) once(ctx context.Context, first bool) (ready bool, err error) {
 	port, err := freePort()
 	if err != nil {
-		return err
+		return false, err
 	}
 	service, revision := id(in.doc.Service), id(in.doc.Name)
 	c := in.doc.Containers[0]
 	p, err := in.s.procs.start(command{
-		name: "revision." + strings.ReplaceAll(in.doc.Name, "/", "."),
+		name: in.doc.Name,
 		argv: in.s.argv(c),
 		env: in.s.env(c, "PORT="+strconv.Itoa(port), "K_SERVICE="+service,
 			"K_REVISION="+revision, "K_CONFIGURATION="+service),
@@ -135,39 +135,45 @@ func (in *instance) once(ctx context.Context) error {
 		log: in.s.logPath(in.doc.Name),
 	})
 	if err != nil {
-		return err
+		return false, err
 	}
 	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	if err := awaitStartup(ctx, addr, c, p.exited); err != nil {
 		p.stop(in.s.opt.Grace)
 		if errors.Is(err, errExited) {
-			return fmt.Errorf("%w: %w; see %s", err, p.outcome(), in.s.logPath(in.doc.Name))
+			err = fmt.Errorf("%w: %w", err, cmp.Or(p.outcome(), errors.New("exit status 0")))
 		}
-		return err
+		return false, fmt.Errorf("%w; see %s", err, in.s.logPath(in.doc.Name))
 	}
-	in.up(addr)
+	in.reach.set(addr, nil)
+	if first {
+		close(in.settled)
+	}
+	return true, in.serve(ctx, p)
+}
+
+// serve returns when the ready process has ended.
+func (in *instance) serve(ctx context.Context, p *process) error {
 	idle := in.idleTicker()
 	defer idle.Stop()
 	for {
 		select {
 		case <-p.exited:
-			in.down()
+			in.reach.set("", nil)
 			return cmp.Or(p.outcome(), errors.New("the container ended with exit status 0"))
 		case <-ctx.Done():
 			in.drain()
-			in.down()
+			in.reach.set("", nil)
 			p.stop(in.s.opt.Grace)
 			return ctx.Err()
 		case <-idle.C:
-			if in.downIfIdle() {
+			if in.reach.closeIfIdle(in.s.opt.IdleAfter) {
 				p.stop(in.s.opt.Grace)
 				return errIdle
 			}
 		}
 	}
 }
-
-var errIdle = errors.New("the revision had no requests")
 
 // idleTicker ticks when it is time to see whether the revision is idle; never
 // for one that is to keep running.
@@ -181,32 +187,13 @@ func (in *instance) idleTicker() *time.Ticker {
 	return t
 }
 
-// downIfIdle takes an idle revision out of service. A request that comes from
-// now on waits for the next process.
-func (in *instance) downIfIdle() bool {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	if in.inflight > 0 || time.Since(in.lastUse) < in.s.opt.IdleAfter {
-		return false
-	}
-	select {
-	case <-in.wake: // of a request that has ended
-	default:
-	}
-	in.addr, in.ready = "", make(chan struct{})
-	return true
-}
-
 // drain waits for requests in flight, as long as one may take. The traffic
 // table no longer leads here, so their number only falls.
 func (in *instance) drain() {
 	limit := time.NewTimer(in.timeout())
 	defer limit.Stop()
-	in.mu.Lock()
-	idle := in.idle
-	in.mu.Unlock()
 	select {
-	case <-idle:
+	case <-in.reach.drained():
 	case <-limit.C:
 	case <-in.s.ctx.Done():
 	}
@@ -215,41 +202,6 @@ func (in *instance) drain() {
 // timeout of one request; Cloud Run's default is 300 s.
 func (in *instance) timeout() time.Duration {
 	return cmp.Or(in.doc.Timeout.AsDuration(), 300*time.Second)
-}
-
-func (in *instance) up(addr string) {
-	in.mu.Lock()
-	in.addr, in.lastUse = addr, time.Now()
-	close(in.ready)
-	in.mu.Unlock()
-	in.settle(nil)
-}
-
-func (in *instance) down() {
-	in.mu.Lock()
-	in.addr = ""
-	in.ready = make(chan struct{})
-	in.mu.Unlock()
-}
-
-func (in *instance) settle(verdict error) {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	select {
-	case <-in.settled:
-	default:
-		in.verdict = verdict
-		close(in.settled)
-	}
-}
-
-func (in *instance) wasReady() bool {
-	select {
-	case <-in.settled:
-		return in.verdict == nil
-	default:
-		return false
-	}
 }
 
 // started waits until the revision is ready for the first time or is given up,
@@ -269,18 +221,9 @@ func (in *instance) dial(ctx context.Context, network, _ string) (net.Conn, erro
 	ctx, cancel := context.WithTimeout(ctx, in.timeout())
 	defer cancel()
 	for {
-		in.mu.Lock()
-		addr, ready := in.addr, in.ready
-		in.mu.Unlock()
-		if addr == "" {
-			select {
-			case <-ready:
-				continue
-			case <-in.gone:
-				return nil, errors.New("the revision has ended")
-			case <-ctx.Done():
-				return nil, fmt.Errorf("the revision did not become ready: %w", ctx.Err())
-			}
+		addr, err := in.reach.await(ctx, in.gone)
+		if err != nil {
+			return nil, err
 		}
 		var d net.Dialer
 		conn, err := d.DialContext(ctx, network, addr)
@@ -296,34 +239,16 @@ func (in *instance) dial(ctx context.Context, network, _ string) (net.Conn, erro
 	}
 }
 
-// enter and leave count requests in flight.
-func (in *instance) enter() {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	if in.inflight++; in.inflight == 1 {
-		in.idle = make(chan struct{})
-	}
-	select {
-	case in.wake <- struct{}{}:
-	default:
-	}
-}
-
-func (in *instance) leave() {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	in.lastUse = time.Now()
-	if in.inflight--; in.inflight == 0 {
-		close(in.idle)
-	}
-}
-
 // failed answers when the process gave no answer.
 func (in *instance) failed(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() == nil {
 		in.s.opt.Log.Warn("request failed", "revision", id(in.doc.Name), "path", r.URL.Path, "error", err)
 	}
-	http.Error(w, "the revision gave no answer: "+err.Error(), http.StatusServiceUnavailable)
+	code := http.StatusServiceUnavailable
+	if errors.Is(err, context.DeadlineExceeded) {
+		code = http.StatusGatewayTimeout
+	}
+	http.Error(w, "the revision gave no answer: "+err.Error(), code)
 }
 
 // freePort asks the kernel for a port. Another process may take it before the

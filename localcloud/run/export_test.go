@@ -1,0 +1,4 @@
+package run
+
+// StartTime lets tests write the record of a process.
+var StartTime = startTime
