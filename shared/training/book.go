@@ -16,8 +16,8 @@ const (
 	bookDocument = "trainings/book.json"
 	// The book is rewritten with every change, so it keeps what policies ask
 	// about (a month's trainings) and leaves the rest to records of their own.
-	maxEnded  = 200
-	keepEnded = 100
+	maxEnded  = 100
+	keepEnded = 50
 )
 
 // book is the document. Trainings are in order of their start.
@@ -64,7 +64,8 @@ func (b *Book) Begin(ctx context.Context, t Training) (Outcome, error) {
 			outcome = Over
 		case f == nil:
 			outcome, d.InFlight = InFlight, &t
-			if d.Pending != nil && d.Pending.same(t) {
+			// What waited is answered by it, even if the recipe changed since.
+			if d.Pending != nil && d.Pending.Dataset == t.Dataset {
 				d.Pending = nil
 			}
 			return nil
@@ -129,8 +130,8 @@ func (b *Book) Find(ctx context.Context, run string) (Training, error) {
 	return b.record(ctx, run)
 }
 
-// Trainings returns the recent trainings, a hundred at least where there were
-// so many, in order of their start, the one in flight last.
+// Trainings returns the recent trainings, fifty at least where there were so
+// many, in order of their start, the one in flight last.
 func (b *Book) Trainings(ctx context.Context) ([]Training, error) {
 	d, err := b.read(ctx)
 	if err != nil {

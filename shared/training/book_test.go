@@ -9,7 +9,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/litterloop/litterloop/shared/blob/blobmem"
-	"github.com/litterloop/litterloop/shared/errs"
 	"github.com/litterloop/litterloop/shared/event"
 	"github.com/litterloop/litterloop/shared/training"
 )
@@ -70,7 +69,7 @@ func TestBook_oneInFlight(t *testing.T) {
 func TestBook_staysBounded(t *testing.T) {
 	bucket := blobmem.New("models")
 	b := training.NewBook(bucket, clock())
-	for i := range 205 {
+	for i := range 105 {
 		x := request(t, fmt.Sprint("d", i), "")
 		begin(t, b, x)
 		if err := b.Finish(t.Context(), x.Run, training.Failed, 0, "no memory"); err != nil {
@@ -78,7 +77,7 @@ func TestBook_staysBounded(t *testing.T) {
 		}
 	}
 	all, err := b.Trainings(t.Context())
-	if err != nil || len(all) > 200 || len(all) < 100 {
+	if err != nil || len(all) > 100 || len(all) < 50 {
 		t.Errorf("the book holds %d trainings (%v)", len(all), err)
 	}
 	oldest := request(t, "d0", "")
@@ -90,7 +89,52 @@ func TestBook_staysBounded(t *testing.T) {
 	}
 }
 
-func superseded(err error) bool {
-	code, ok := errs.Reason(err)
-	return ok && code == training.CodeSuperseded
+func TestBook_waitingRequestIsAnsweredUnderANewRecipe(t *testing.T) {
+	b := training.NewBook(blobmem.New("models"), clock())
+	first, second := request(t, "d1", ""), request(t, "d2", "")
+	begin(t, b, first)
+	begin(t, b, second)
+	if err := b.Finish(t.Context(), first.Run, training.Registered, 1, ""); err != nil {
+		t.Fatal(err)
+	}
+	changed, err := training.New(event.TrainData{Dataset: "d2", Trigger: "validated"}, json.RawMessage(`{"steps": 8}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o := begin(t, b, changed); o != training.InFlight {
+		t.Errorf("begins as %s", o)
+	}
+	if p, err := b.Pending(t.Context()); err == nil {
+		t.Errorf("run %s still waits", p.Run)
+	}
+}
+
+func TestNew_sameDecisionSameRun(t *testing.T) {
+	data := event.TrainData{Dataset: "d1", Trigger: "drift", Ledger: "l1"}
+	runs := map[string]string{}
+	add := func(what string, d event.TrainData, recipe string) {
+		x, err := training.New(d, json.RawMessage(recipe))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if was, ok := runs[x.Run]; ok {
+			t.Errorf("%s has the run of %s", what, was)
+		}
+		runs[x.Run] = what
+	}
+	add("the decision", data, `{"steps":4}`)
+	spaced, err := training.New(data, json.RawMessage("{\n  \"steps\": 4\n}"))
+	if err != nil || runs[spaced.Run] == "" {
+		t.Errorf("the same recipe, indented, is another run: %v", err)
+	}
+	add("another recipe", data, `{"steps":5}`)
+	data.Ledger = "l2"
+	add("another decision", data, `{"steps":4}`)
+	data.Dataset = "d2"
+	add("another data set version", data, `{"steps":4}`)
+	for _, id := range []string{"", "a/b", "../d1"} {
+		if _, err := training.New(event.TrainData{Dataset: id}, nil); err == nil {
+			t.Errorf("data set version %q was taken", id)
+		}
+	}
 }

@@ -14,6 +14,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -46,6 +47,7 @@ type processKey struct{}
 // faults decide, for each operation of the world, whether the process that does
 // it dies right before or right after.
 type faults struct {
+	mu         sync.Mutex
 	operations int
 	before     func(n int) bool
 	after      func(n int) bool
@@ -57,6 +59,8 @@ func (f *faults) do(ctx context.Context, effect func()) error {
 		effect()
 		return nil
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.operations++
 	n := f.operations
 	if p.dead || f.before(n) {
