@@ -69,8 +69,9 @@ func (c *Checker) report(ctx context.Context, v registry.Version, to time.Time) 
 		return r, err
 	}
 	from := c.policy.HistoryFrom(to)
-	if v.Created.After(from) { // a version has no history from before it existed
-		from = v.Created
+	// A version has no log from before it existed, give or take clocks that differ.
+	if born := v.Created.Add(-time.Hour); born.After(from) {
+		from = born
 	}
 	for row, err := range predictionlog.Read(ctx, c.predictions, from, to) {
 		if err != nil {
