@@ -37,7 +37,9 @@ func (r *Roller) prober(ctx context.Context, service, revision string) (prober, 
 // saw. An error with a reason code is the version's fault; others are not.
 func (r *Roller) check(ctx context.Context, ro *Rollout, percent int) error {
 	v, err := r.Registry.Get(ctx, ro.Model, ro.Version)
-	if err != nil {
+	if errors.Is(err, errs.NotFound) {
+		return errs.Permanent(CodeUnknownVersion, err)
+	} else if err != nil {
 		return err
 	}
 	p, err := r.prober(ctx, ro.Model, ro.Revision)
@@ -97,7 +99,9 @@ func (r *Roller) golden(ctx context.Context, p prober, reference *prober, pkg st
 	fastest, before := time.Duration(math.MaxInt64), time.Duration(math.MaxInt64)
 	for _, gp := range g.Photos {
 		photo, _, err := blob.ReadAll(ctx, r.Models, pkg+modelpackage.GoldenDir+gp.File)
-		if err != nil {
+		if errors.Is(err, errs.NotFound) {
+			return errs.Permanent(CodeGoldenMismatch, err)
+		} else if err != nil {
 			return err
 		}
 		err = r.insist(ctx, CodeGoldenMismatch, func() error {

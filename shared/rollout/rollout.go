@@ -97,10 +97,16 @@ func (r *Roller) Run(ctx context.Context, model string, version int) (ro Rollout
 		return ro, err
 	}
 	for _, n := range append(others, version) {
-		if ro, err = r.finish(ctx, model, n); err != nil {
-			if cause := context.Cause(ctx); cause != nil {
-				err = cause // rather than its consequence
-			}
+		ro, err = r.finish(ctx, model, n)
+		if cause := context.Cause(ctx); err != nil && cause != nil {
+			return ro, cause // rather than its consequence
+		}
+		if err != nil && n < version {
+			// Its own event will try it again; it must not bar a newer version.
+			r.Log.WarnContext(ctx, "an older rollout does not end", "model", model, "version", n, "error", err)
+			continue
+		}
+		if err != nil {
 			return ro, err
 		}
 	}
@@ -139,9 +145,16 @@ func (r *Roller) read(ctx context.Context, model string, version int) (ro Rollou
 func (r *Roller) finish(ctx context.Context, model string, version int) (Rollout, error) {
 	ro, generation, err := r.read(ctx, model, version)
 	if errors.Is(err, errs.NotFound) {
-		if ro, err = r.begin(ctx, model, version); err == nil {
-			generation, err = blob.WriteJSON(ctx, r.Models, document(model, version), ro, blob.Absent)
-		}
+		generation = blob.Absent
+		ro, err = r.begin(ctx, model, version)
+	}
+	if err == nil && ro.State == Running {
+		err = r.supersede(ctx, &ro)
+	}
+	if err == nil {
+		// Written even when unchanged: a function that was thought dead and goes
+		// on finds its next write refused.
+		generation, err = blob.WriteJSON(ctx, r.Models, document(model, version), ro, generation)
 	}
 	for repeats := 0; err == nil && ro.State == Running; {
 		before := ro.Phase
@@ -176,22 +189,11 @@ const (
 	pause = 200 * time.Millisecond
 )
 
-// begin decides whether a version is to be rolled out at all, and what it
-// replaces.
+// begin decides what a version replaces.
 func (r *Roller) begin(ctx context.Context, model string, version int) (Rollout, error) {
 	ro := Rollout{
 		Model: model, Version: version, Revision: revisionName(model, version),
 		State: Running, Phase: deploying, Started: r.Now().UTC(),
-	}
-	aliases, err := r.Registry.Aliases(ctx, model)
-	if err != nil {
-		return ro, err
-	}
-	if serving := aliases[registry.Staging]; serving > version {
-		ro.Code = string(CodeNewerServes)
-		ro.Failure = fmt.Sprintf("version %d serves already", serving)
-		r.end(&ro, Superseded)
-		return ro, nil
 	}
 	s, err := r.Platform.Describe(ctx, model)
 	if err != nil && !errors.Is(err, errs.NotFound) {
@@ -204,6 +206,26 @@ func (r *Roller) begin(ctx context.Context, model string, version int) (Rollout,
 		}
 	}
 	return ro, nil
+}
+
+// supersede ends a rollout when a newer version serves: its event came late, or
+// it did not get on and was overtaken. All traffic is the newer one's already.
+func (r *Roller) supersede(ctx context.Context, ro *Rollout) error {
+	aliases, err := r.Registry.Aliases(ctx, ro.Model)
+	if err != nil {
+		return err
+	}
+	newer := aliases[registry.Staging]
+	switch {
+	case newer <= ro.Version || ro.Phase == returning:
+	case ro.Phase == cleaning: // it served before the newer one did
+		r.end(ro, Serving)
+	default:
+		ro.Code = string(CodeNewerServes)
+		ro.Failure = fmt.Sprintf("version %d serves already", newer)
+		r.end(ro, Superseded)
+	}
+	return nil
 }
 
 func (r *Roller) end(ro *Rollout, s State) {

@@ -52,6 +52,7 @@ func TestRun(t *testing.T) {
 		"a first version with other boxes leaves nothing": {
 			[]fault{shifted}, state{Rollouts: map[int]rollout.State{1: rollout.RolledBack}, Codes: map[int]string{1: "golden-photo-mismatch"}},
 		},
+		"a golden photo is missing":    rolledBack(noPhoto, "golden-photo-mismatch"),
 		"never ready":                  rolledBack(notReady, "smoke-test-failed"),
 		"another model":                rolledBack(otherModel, "smoke-test-failed"),
 		"boxes shifted":                rolledBack(shifted, "golden-photo-mismatch"),
@@ -179,6 +180,26 @@ func TestRun_anyOrderOfEvents(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestRun_aStuckVersionBarsNoNewerOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, none, stuck, none)
+		w.deliver(t, 1)
+		if _, err := (life{w: w}).roller(t).Run(t.Context(), "litter", 2); err == nil {
+			t.Fatal("version 2 was not stuck")
+		}
+		if ro := w.deliver(t, 3); ro.State != rollout.Serving {
+			t.Errorf("version 3 ended %s: %s", ro.State, ro.Failure)
+		}
+		w.faults[2] = none // too late
+		if ro := w.deliver(t, 2); ro.State != rollout.Superseded {
+			t.Errorf("version 2 ended %s", ro.State)
+		}
+		if got := w.state(t); got.Staging != 3 || got.Shares[1] != serving(3, 100, "v3") {
+			t.Errorf("state %+v", got)
+		}
+	})
 }
 
 func TestRun_severalAtOnceTakeTurns(t *testing.T) {

@@ -147,17 +147,25 @@ func (r *Roller) clean(ctx context.Context, ro *Rollout) error {
 // rollBack gives the traffic back to what served before, tells people, and ends
 // the rollout. A first version leaves nothing to go back to: it is removed.
 func (r *Roller) rollBack(ctx context.Context, ro *Rollout) error {
-	var err error
-	if ro.Previous != "" {
+	aliases, err := r.Registry.Aliases(ctx, ro.Model)
+	if err != nil {
+		return err
+	}
+	overtaken := aliases[registry.Staging] > ro.Version
+	switch {
+	case overtaken: // traffic is the newer version's
+	case ro.Previous != "":
 		err = r.Platform.SetTraffic(ctx, ro.Model, []Share{{Revision: ro.Previous, Percent: 100, Tag: r.tagOf(ro.Model, ro.Previous)}})
-	} else {
+	default:
 		err = r.Platform.DeleteRevision(ctx, ro.Model, ro.Revision)
 	}
 	if err != nil && !errors.Is(err, errs.NotFound) {
 		return err
 	}
 	after := "nothing serves"
-	if ro.Previous != "" {
+	if overtaken {
+		after = fmt.Sprintf("version %d serves", aliases[registry.Staging])
+	} else if ro.Previous != "" {
 		after = ro.Previous + " serves as before"
 	}
 	e, err := event.New(event.Alert, r.Now(), event.AlertData{

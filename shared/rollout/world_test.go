@@ -38,6 +38,8 @@ const (
 	otherModel fault = "it serves another model"
 	shifted    fault = "its boxes are shifted by a pixel"
 	failing    fault = "it fails every second request of others"
+	stuck      fault = "the platform refuses its revision again and again"
+	noPhoto    fault = "its package lacks a golden photo"
 	failsLate  fault = "its golden photos go wrong once it has traffic"
 )
 
@@ -71,6 +73,9 @@ func newWorld(t *testing.T, faults ...fault) *world {
 		g := modelpackage.Golden{Conf: 0.25, IoU: 0.7, MaxDet: 300, Photos: []modelpackage.GoldenPhoto{{File: "a.jpg", Detections: golden}}}
 		if _, err := blob.WriteJSON(t.Context(), w.bucket, v.Package+modelpackage.GoldenFile, g, blob.Absent); err != nil {
 			t.Fatal(err)
+		}
+		if f == noPhoto {
+			continue
 		}
 		if _, err := w.bucket.Write(t.Context(), v.Package+modelpackage.GoldenDir+"a.jpg", strings.NewReader("photo"), blob.WriteOptions{IfGeneration: blob.Any}); err != nil {
 			t.Fatal(err)
@@ -214,7 +219,12 @@ func (m mortalPlatform) Describe(ctx context.Context, service string) (s rollout
 }
 
 func (m mortalPlatform) EnsureRevision(ctx context.Context, service string, r rollout.Revision) error {
-	return m.l.do(func() error { return m.p.EnsureRevision(ctx, service, r) })
+	return m.l.do(func() error {
+		if n, err := strconv.Atoi(strings.TrimPrefix(r.Tag, "v")); err == nil && m.l.w.faults[n] == stuck {
+			return errors.New("the quota is used up")
+		}
+		return m.p.EnsureRevision(ctx, service, r)
+	})
 }
 
 func (m mortalPlatform) SetTraffic(ctx context.Context, service string, shares []rollout.Share) error {
