@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"io"
-	"mime"
 	"mime/multipart"
 	"net/http"
 	"net/url"
@@ -45,11 +44,11 @@ func (s *Server) upload(w http.ResponseWriter, r *request) error {
 // parseMultipart takes a multipart/related body apart: the object's attributes
 // as JSON, then its content, which is read from the returned reader.
 func parseMultipart(contentType string, body io.Reader) (*attributes, io.Reader, error) {
-	_, params, err := mime.ParseMediaType(contentType)
-	if err != nil || params["boundary"] == "" {
+	boundary := boundaryOf(contentType)
+	if boundary == "" {
 		return nil, nil, badRequest("invalid", "Content-Type %q: multipart/related with a boundary is needed", contentType)
 	}
-	mr := multipart.NewReader(body, params["boundary"])
+	mr := multipart.NewReader(body, boundary)
 	// NextRawPart: NextPart would decode a content that calls itself quoted-printable.
 	part, err := mr.NextRawPart()
 	if err != nil {
@@ -66,6 +65,24 @@ func parseMultipart(contentType string, body io.Reader) (*attributes, io.Reader,
 		a.ContentType = &ct
 	}
 	return a, part, nil
+}
+
+// boundaryOf reads the boundary out of a Content-Type. gcloud writes it in single
+// quotes, which no standard knows and package mime takes for a part of it.
+func boundaryOf(contentType string) string {
+	for parameter := range strings.SplitSeq(contentType, ";") {
+		name, value, _ := strings.Cut(strings.TrimSpace(parameter), "=")
+		if !strings.EqualFold(name, "boundary") {
+			continue
+		}
+		for _, quote := range []string{`"`, "'"} {
+			if len(value) >= 2 && strings.HasPrefix(value, quote) && strings.HasSuffix(value, quote) {
+				return value[1 : len(value)-1]
+			}
+		}
+		return value
+	}
+	return ""
 }
 
 // insert stores body as an object with the attributes a.
