@@ -38,8 +38,9 @@ type Options struct {
 	// subscription starts with one; each success allows one more, each failure
 	// halves what is allowed. Default 32.
 	MaxPushes int
-	// CompactBytes is how far the journal grows before a snapshot replaces it;
-	// it also bounds what a start has to replay. Default 16 MiB.
+	// CompactBytes is how far the journal grows before a snapshot of what is
+	// still owed replaces it (further, when the snapshot is larger). It bounds
+	// what a start has to replay. Default 8 MiB.
 	CompactBytes int64
 	// Faults are injected on purpose; the zero value injects none.
 	Faults Faults
@@ -69,7 +70,7 @@ func (o Options) withDefaults() Options {
 		o.MaxPushes = 32
 	}
 	if o.CompactBytes <= 0 {
-		o.CompactBytes = 16 << 20
+		o.CompactBytes = 8 << 20
 	}
 	if o.HTTPClient == nil {
 		t := http.DefaultTransport.(*http.Transport).Clone()

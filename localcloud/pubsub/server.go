@@ -127,7 +127,7 @@ func (s *Server) commit(p journal.Position) error {
 	if err := s.journal.Commit(p); err != nil {
 		return err
 	}
-	if s.journal.Size() > s.o.CompactBytes && s.compacting.CompareAndSwap(false, true) {
+	if s.journal.Overgrown(s.o.CompactBytes) && s.compacting.CompareAndSwap(false, true) {
 		s.mu.Lock()
 		if s.closed {
 			s.compacting.Store(false)

@@ -84,30 +84,31 @@ func readFile(path string, replay func([]byte) error) (good int64, err error) {
 	}
 }
 
-func writeSnapshot(dir string, n uint64, frames iter.Seq2[[]byte, error]) error {
+func writeSnapshot(dir string, n uint64, frames iter.Seq2[[]byte, error]) (size int64, err error) {
 	f, err := renameio.NewPendingFile(snapshotPath(dir, n), renameio.WithTempDir(dir), renameio.WithPermissions(0o644))
 	if err != nil {
-		return fmt.Errorf("journal: %w", err)
+		return 0, fmt.Errorf("journal: %w", err)
 	}
 	defer f.Cleanup()
 	w := bufio.NewWriterSize(f, 256<<10)
 	var buf []byte
 	for frame, err := range frames {
 		if err != nil {
-			return fmt.Errorf("journal: snapshot: %w", err)
+			return 0, fmt.Errorf("journal: snapshot: %w", err)
 		}
 		buf = appendFrame(buf[:0], frame)
+		size += int64(len(buf))
 		if _, err := w.Write(buf); err != nil {
-			return fmt.Errorf("journal: write %s: %w", f.Name(), err)
+			return 0, fmt.Errorf("journal: write %s: %w", f.Name(), err)
 		}
 	}
 	if err := w.Flush(); err != nil {
-		return fmt.Errorf("journal: write %s: %w", f.Name(), err)
+		return 0, fmt.Errorf("journal: write %s: %w", f.Name(), err)
 	}
 	if err := f.CloseAtomicallyReplace(); err != nil {
-		return fmt.Errorf("journal: %w", err)
+		return 0, fmt.Errorf("journal: %w", err)
 	}
-	return syncDir(dir)
+	return size, syncDir(dir)
 }
 
 func segmentPath(dir string, n uint64) string {

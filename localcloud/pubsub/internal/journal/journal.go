@@ -38,7 +38,8 @@ type Journal struct {
 	appended Position
 	written  Position
 	writing  bool
-	size     int64 // bytes in the snapshot's successors: what a restart replays
+	size     int64 // bytes of the segments that a restart replays
+	base     int64 // bytes of the snapshot before them
 	err      error // sticky: after a failed write the tail is unknown
 }
 
@@ -60,7 +61,7 @@ func Open(dir string, o Options, replay func(frame []byte) error) (j *Journal, d
 	j = &Journal{dir: dir, fsync: o.Fsync, segment: max(files.snapshot, 1)}
 	j.idle.L = &j.mu
 	if files.snapshot > 0 {
-		if _, err := readFile(snapshotPath(dir, files.snapshot), replay); err != nil {
+		if j.base, err = readFile(snapshotPath(dir, files.snapshot), replay); err != nil {
 			return nil, 0, err
 		}
 	}
@@ -82,7 +83,7 @@ func Open(dir string, o Options, replay func(frame []byte) error) (j *Journal, d
 			return nil, 0, fmt.Errorf("journal: remove what a snapshot replaced: %w", err)
 		}
 	}
-	j.file, err = openSegment(dir, j.segment)
+	j.file, err = j.openSegment(j.segment)
 	return j, dropped, err
 }
 
@@ -140,11 +141,13 @@ func (j *Journal) flushLocked() {
 	j.idle.Broadcast()
 }
 
-// Size is how many bytes a restart would replay on top of the snapshot.
-func (j *Journal) Size() int64 {
+// Overgrown says that the segments since the last snapshot hold more than limit
+// and more than the snapshot itself: writing all that is still wanted anew then
+// costs no more than what was appended did.
+func (j *Journal) Overgrown(limit int64) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.size
+	return j.size > max(limit, j.base)
 }
 
 // Rotate ends the current segment. The caller holds the lock under which it
@@ -163,7 +166,7 @@ func (j *Journal) Rotate() (uint64, error) {
 	if j.err != nil {
 		return 0, j.err
 	}
-	file, err := openSegment(j.dir, j.segment+1)
+	file, err := j.openSegment(j.segment + 1)
 	if err != nil {
 		return 0, err
 	}
@@ -181,9 +184,13 @@ func (j *Journal) Rotate() (uint64, error) {
 // that it replaces. An error in frames ends it. After an error the old segments still stand and nothing is
 // lost.
 func (j *Journal) Snapshot(n uint64, frames iter.Seq2[[]byte, error]) error {
-	if err := writeSnapshot(j.dir, n, frames); err != nil {
+	base, err := writeSnapshot(j.dir, n, frames)
+	if err != nil {
 		return err
 	}
+	j.mu.Lock()
+	j.base = base
+	j.mu.Unlock()
 	files, err := list(j.dir)
 	if err != nil {
 		return err
@@ -216,13 +223,15 @@ func (j *Journal) Close() error {
 	return errors.Join(err, j.file.Close())
 }
 
-func openSegment(dir string, n uint64) (*os.File, error) {
-	f, err := os.OpenFile(segmentPath(dir, n), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+func (j *Journal) openSegment(n uint64) (*os.File, error) {
+	f, err := os.OpenFile(segmentPath(j.dir, n), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
-	if err := syncDir(dir); err != nil {
-		return nil, errors.Join(err, f.Close())
+	if j.fsync { // the loss of power must not take the file's name with it
+		if err := syncDir(j.dir); err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
 	}
 	return f, nil
 }
