@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
@@ -54,7 +55,11 @@ func (s BatchStatus) WaitsFor() string {
 	case s.LabelsMD5 == "":
 		return "labels: " + s.Batch + "/" + LabelsFile
 	default:
-		return "photos: " + strings.Join(s.Examples, ", ")
+		more := ""
+		if s.Missing > len(s.Examples) {
+			more = ", …"
+		}
+		return fmt.Sprintf("%d of %d photos: %s%s", s.Missing, s.Photos, strings.Join(s.Examples, ", "), more)
 	}
 }
 

@@ -97,14 +97,22 @@ func FromYOLO(text []byte, w, h int) ([]Box, error) {
 	line := 0
 	for s := range strings.Lines(string(text)) {
 		line++
-		var b Box
-		var cx, cy float64
-		if n, err := fmt.Sscan(s, &b.Class, &cx, &cy, &b.W, &b.H); err != nil {
-			return nil, fmt.Errorf("line %d: %q holds %d of the five numbers class, centre x and y, width, height", line, s, n)
+		fields := strings.Fields(s)
+		if len(fields) != 5 {
+			return nil, fmt.Errorf("line %d: %q has not the five numbers class, centre x and y, width, height", line, s)
 		}
-		b.W, b.H = b.W*float64(w), b.H*float64(h)
-		b.X, b.Y = cx*float64(w)-b.W/2, cy*float64(h)-b.H/2
-		boxes = append(boxes, b)
+		class, err := strconv.Atoi(fields[0])
+		if err != nil {
+			return nil, fmt.Errorf("line %d: class %q is no number", line, fields[0])
+		}
+		var v [4]float64
+		for i, f := range fields[1:] {
+			if v[i], err = strconv.ParseFloat(f, 64); err != nil {
+				return nil, fmt.Errorf("line %d: %q is no number", line, f)
+			}
+		}
+		width, height := v[2]*float64(w), v[3]*float64(h)
+		boxes = append(boxes, Box{Class: class, X: v[0]*float64(w) - width/2, Y: v[1]*float64(h) - height/2, W: width, H: height})
 	}
 	return boxes, nil
 }

@@ -15,18 +15,28 @@ import (
 
 // measure returns what is known of each photo's content by MD5, and why it
 // cannot be used where it cannot. Converting decoded and measured each photo
-// once; here only what it did not measure is decoded, and of the rest it is
-// made sure that the bytes still lie there.
+// once; here only what it did not measure is decoded, and of what the version
+// before did not have it is made sure that the bytes lie there.
 func measure(ctx context.Context, b blob.Bucket, v dataset.Version, photos []dataset.Photo) (measured map[string]dataset.Measured, faults map[string]error, err error) {
 	measured, err = dataset.LoadMeasured(ctx, b, v.ID)
 	if err != nil {
 		return nil, nil, err
+	}
+	before := map[string]dataset.Measured{}
+	if v.Parent != "" {
+		if before, err = dataset.LoadMeasured(ctx, b, v.Parent); err != nil {
+			return nil, nil, err
+		}
 	}
 	seen := make([]dataset.Seen, len(photos))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0) + 4) // most wait for the bucket
 	for i, p := range photos {
 		m, known := measured[p.MD5]
+		if _, old := before[p.MD5]; known && old {
+			seen[i].Measured = m
+			continue
+		}
 		g.Go(func() (err error) {
 			if known {
 				seen[i], err = present(gctx, b, p, m)

@@ -3,7 +3,9 @@ package intake
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 
 	"golang.org/x/sync/errgroup"
 
@@ -45,14 +47,14 @@ func (in *Intake) convert(ctx context.Context, s dataset.BatchStatus) (dataset.B
 	}
 	rec := dataset.NewRecord(s.Batch, l, seen, extra)
 	hash := rec.Hash()
-	if _, err := blob.WriteJSON(ctx, in.datasets, dataset.BatchRecordObject(s.Batch, hash), rec, blob.Absent); err != nil && !errors.Is(err, errs.Conflict) {
+	if err := in.put(ctx, dataset.BatchRecordObject(s.Batch, hash), rec); err != nil {
 		return s, err
 	}
 	done := dataset.BatchStatus{State: dataset.Converted, Photos: len(l.Photos), Record: hash, Newest: newest, Counts: rec.Counts(), Findings: rec.Findings}
 	if done.Counts.Photos == 0 {
 		done.State = dataset.Rejected
 		done.Version = s.Version
-	} else if done.Version, err = in.commit(ctx, rec, seen, hash, newest); errors.Is(err, errSuperseded) {
+	} else if done.Version, err = in.commit(ctx, h, rec, seen, hash, newest); errors.Is(err, errSuperseded) {
 		return s, nil
 	} else if err != nil {
 		return s, err
@@ -137,13 +139,9 @@ func (in *Intake) complete(ctx context.Context, v dataset.Version) error {
 }
 
 // commit makes a version that holds the record and returns its id, or the id of
-// the version that already does.
-func (in *Intake) commit(ctx context.Context, rec dataset.Record, seen map[string]dataset.Seen, hash string, newest int64) (string, error) {
+// the version that already does. h is the head to try first.
+func (in *Intake) commit(ctx context.Context, h headAt, rec dataset.Record, seen map[string]dataset.Seen, hash string, newest int64) (string, error) {
 	for {
-		h, err := in.head(ctx)
-		if err != nil {
-			return "", err
-		}
 		if b := h.Batch(rec.Batch); b != nil && b.Newest > newest {
 			return "", errSuperseded
 		} else if b != nil && b.Record == hash {
@@ -161,6 +159,9 @@ func (in *Intake) commit(ctx context.Context, rec dataset.Record, seen map[strin
 		}
 		_, err = blob.WriteJSON(ctx, in.datasets, dataset.HeadObject, &h.Head, h.generation)
 		if errors.Is(err, errs.Conflict) { // another batch was first: build on its version
+			if h, err = in.head(ctx); err != nil {
+				return "", err
+			}
 			continue
 		}
 		if err != nil {
@@ -169,6 +170,19 @@ func (in *Intake) commit(ctx context.Context, rec dataset.Record, seen map[strin
 		in.o.Log.InfoContext(ctx, "data set version made", "version", h.Version.ID, "sequence", h.Version.Sequence, "batch", rec.Batch, "photos", h.Version.Counts.Photos, "boxes", h.Version.Counts.Boxes)
 		return h.Version.ID, in.complete(ctx, h.Version)
 	}
+}
+
+// put stores a document that is named by its content.
+func (in *Intake) put(ctx context.Context, object string, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", object, err)
+	}
+	_, err = in.datasets.Write(ctx, object, bytes.NewReader(data), blob.WriteOptions{IfGeneration: blob.Absent, ContentType: "application/json"})
+	if errors.Is(err, errs.Conflict) {
+		return nil
+	}
+	return err
 }
 
 // errSuperseded: another process has converted a newer state of the batch, and

@@ -65,8 +65,12 @@ func (in *Intake) Take(ctx context.Context, object string) (s dataset.BatchStatu
 	switch {
 	case !ok:
 		return s, errs.Permanentf("object-outside-batch", "it lies in no batch: drop photos and %s together in a directory of their own", dataset.LabelsFile)
-	case batch+"/" == dataset.RejectedPrefix || name == "" || strings.HasSuffix(name, "/"): // ours, or a directory's placeholder
+	case name == "" || strings.HasSuffix(name, "/"): // a directory's placeholder
 		return s, nil
+	case batch+"/" == dataset.RejectedPrefix && !strings.Contains(name, "/"): // ours
+		return s, nil
+	case batch+"/" == dataset.RejectedPrefix:
+		return s, errs.Permanentf(dataset.NameUnsafe, "no batch can be called %q, where rejections lie: give it another name", batch)
 	case batch == "" || batch == "." || batch == ".." || len(batch) > maxBatchName:
 		return s, errs.Permanentf(dataset.NameUnsafe, "%.100q is no name for a batch: use 1 to %d bytes, not . or ..", batch, maxBatchName)
 	}
@@ -147,7 +151,7 @@ func (in *Intake) takeLabels(ctx context.Context, batch string) (dataset.BatchSt
 	} else if err != nil {
 		return s, err
 	}
-	if _, err := blob.WriteJSON(ctx, in.datasets, dataset.LabelRecordObject(batch, md5), l, blob.Absent); err != nil && !errors.Is(err, errs.Conflict) {
+	if err := in.put(ctx, dataset.LabelRecordObject(batch, md5), l); err != nil {
 		return s, err
 	}
 	return in.update(ctx, batch, func(s *dataset.BatchStatus) error {
