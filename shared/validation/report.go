@@ -20,10 +20,17 @@ var page string
 var reportPage = template.Must(template.New("report").Funcs(template.FuncMap{
 	"percent": func(part, whole int) string { return fmt.Sprintf("%.1f %%", 100*float64(part)/float64(max(whole, 1))) },
 	"bytes":   byteCount,
+	"count": func(n int, one, many string) string {
+		if n == 1 {
+			return "1 " + one
+		}
+		return fmt.Sprint(n, " ", many)
+	},
 }).Parse(page))
 
 // report renders report.html: one file, nothing fetched.
-func report(ctx context.Context, b blob.Bucket, v dataset.Version, photos []dataset.Photo, measured map[string]dataset.Measured, r Result, policy Policy) ([]byte, error) {
+func report(ctx context.Context, b blob.Bucket, v dataset.Version, photos []dataset.Photo, batches []dataset.BatchStatus, measured map[string]dataset.Measured, r Result, policy Policy) ([]byte, error) {
+	batches = slices.DeleteFunc(slices.Clone(batches), func(b dataset.BatchStatus) bool { return !slices.Contains(v.Batches, b.Batch) })
 	tiles, err := contactSheet(ctx, b, v, photos, r, policy.ContactSheet)
 	if err != nil {
 		return nil, err
@@ -41,7 +48,7 @@ func report(ctx context.Context, b blob.Bucket, v dataset.Version, photos []data
 	}
 	var out bytes.Buffer
 	err = reportPage.Execute(&out, map[string]any{
-		"Version": v, "Result": r, "Blocking": r.Blocking(), "Classes": classRows(v, photos), "Tiles": tiles,
+		"Version": v, "Result": r, "Blocking": r.Blocking(), "Classes": classRows(v, photos), "Batches": batches, "Tiles": tiles,
 		"Charts": []chart{
 			logHistogram("Box size", fmt.Sprintf("square root of area, pixels at %d", policy.ImageSize), sizes),
 			histogram("Boxes a photo", "", perPhoto, 16),

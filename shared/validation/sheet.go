@@ -39,8 +39,14 @@ type tileBox struct {
 	Marked bool // the box that the finding is about
 }
 
-// Unit is the height of text over the tile in the photo's own pixels.
-func (t tile) Unit() float64 { return float64(max(t.Width, t.Height)) / 22 }
+// Unit is the height of text over the tile in the photo's own pixels: less
+// where many boxes crowd.
+func (t tile) Unit() float64 {
+	if len(t.Boxes) > 6 {
+		return float64(max(t.Width, t.Height)) / 34
+	}
+	return float64(max(t.Width, t.Height)) / 24
+}
 
 // TextY is the base line of the box's name: above the box, or inside it where
 // there is no room above.

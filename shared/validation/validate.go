@@ -37,7 +37,7 @@ func Run(ctx context.Context, b blob.Bucket, v dataset.Version, policy Policy, n
 	}
 	r = check(v, photos, batches, measured, faults, policy)
 	r.Created = now().UTC()
-	page, err := report(ctx, b, v, photos, measured, r, policy)
+	page, err := report(ctx, b, v, photos, batches, measured, r, policy)
 	if err != nil {
 		return r, err
 	}
