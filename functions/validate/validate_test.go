@@ -6,11 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"math"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -280,6 +282,95 @@ func TestHandle_TACOSubset(t *testing.T) {
 		}
 		for _, f := range r.Findings {
 			t.Logf("%s %s %d", f.Severity, f.Code, f.Count)
+		}
+	}
+}
+
+// dying is a bucket that fails for good from its k-th operation on, as when the
+// process dies; the operation it dies in takes effect.
+type dying struct {
+	blob.Bucket
+	left *atomic.Int64
+}
+
+var errDead = errors.New("dead")
+
+func (d dying) Open(ctx context.Context, name string, offset, length int64) (io.ReadCloser, blob.Attrs, error) {
+	if d.left.Add(-1) <= 0 {
+		return nil, blob.Attrs{}, errDead
+	}
+	return d.Bucket.Open(ctx, name, offset, length)
+}
+
+func (d dying) Write(ctx context.Context, name string, r io.Reader, o blob.WriteOptions) (blob.Attrs, error) {
+	left := d.left.Add(-1)
+	if left < 0 {
+		return blob.Attrs{}, errDead
+	}
+	a, err := d.Bucket.Write(ctx, name, r, o)
+	if left == 0 {
+		err = errDead
+	}
+	return a, err
+}
+
+func TestHandle_killedAnywhere(t *testing.T) {
+	base := newLoop(t, validation.DefaultPolicy())
+	base.dropDrawn("first", 1, 6)
+	end := func(b *blobmem.Bucket) map[string]string {
+		out := map[string]string{}
+		for a, err := range b.List(t.Context(), "") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			out[a.Name] = a.MD5
+		}
+		return out
+	}
+	clone := func() *blobmem.Bucket {
+		b := blobmem.New("datasets")
+		for a, err := range base.datasets.List(t.Context(), "") {
+			if err == nil {
+				_, err = b.Copy(t.Context(), a.Name, base.datasets, a.Name, blob.WriteOptions{IfGeneration: blob.Any})
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		return b
+	}
+	all, err := dataset.List(t.Context(), base.datasets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := finalized(t, base.datasets, dataset.VersionObject(all[0].ID, dataset.SummaryFile))
+	handle := func(b blob.Bucket) (decided int, err error) {
+		decider := DeciderFunc(func(context.Context, dataset.Version) error { decided++; return nil })
+		err = New(b, decider, &busmem.Bus{}, validation.DefaultPolicy(), func() time.Time { return noon }, slog.New(slog.DiscardHandler)).Handle(t.Context(), e)
+		return decided, err
+	}
+	lived := clone()
+	if _, err := handle(lived); err != nil {
+		t.Fatal(err)
+	}
+	want := end(lived)
+	for k := int64(1); ; k++ {
+		b := clone()
+		left := &atomic.Int64{}
+		left.Store(k)
+		if _, err := handle(dying{b, left}); err == nil {
+			if k < 8 {
+				t.Errorf("only %d operations were failed", k)
+			}
+			break
+		} else if errs.Status(err) != 503 {
+			t.Fatalf("dead at operation %d, and the event was acknowledged: %v", k, err)
+		}
+		if decided, err := handle(b); err != nil || decided != 1 {
+			t.Fatalf("dead at operation %d, then: decided %d times, %v", k, decided, err)
+		}
+		if d := cmp.Diff(want, end(b)); d != "" {
+			t.Fatalf("dead at operation %d, and the end differs: %s", k, d)
 		}
 	}
 }

@@ -12,12 +12,16 @@ import (
 // labels' name and a suffix that tells two names apart must fit as well.
 const maxSegment = 200
 
+// maxNameBytes of a photo's name: with a batch before it, what an object's name
+// may have.
+const maxNameBytes = 1000
+
 // CleanName turns a file_name of labels into a photo's name below its batch:
 // slashes for backslashes, no "./". ok is false for a name that leaves the
-// batch or names nothing.
+// batch, names nothing, or is longer than an object's name may be.
 func CleanName(name string) (clean string, ok bool) {
 	name = strings.ReplaceAll(name, `\`, "/")
-	if name == "" || strings.HasPrefix(name, "/") || strings.HasSuffix(name, "/") || !utf8.ValidString(name) {
+	if name == "" || len(name) > maxNameBytes || strings.HasPrefix(name, "/") || strings.HasSuffix(name, "/") || !utf8.ValidString(name) {
 		return "", false
 	}
 	for s := range strings.SplitSeq(name, "/") {

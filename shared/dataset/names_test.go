@@ -26,6 +26,7 @@ func TestCleanName(t *testing.T) {
 		{".", ".", false},
 		{"", "", false},
 		{"a\xff.jpg", "", false},
+		{strings.Repeat("d/", 500) + "a", "", false},
 		{"annotations.json", "annotations.json", false},
 	}
 	for _, tt := range tests {

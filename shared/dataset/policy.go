@@ -14,13 +14,16 @@ type Policy struct {
 	// MaxImages and MaxAnnotations bound one batch's labels.
 	MaxImages      int `json:"max_images" yaml:"max_images"`
 	MaxAnnotations int `json:"max_annotations" yaml:"max_annotations"`
-	// MaxLabelBytes bounds the size of a batch's labels.
+	// MaxLabelBytes bounds the size of a batch's labels, MaxPhotoBytes that of
+	// each photo: larger ones are quarantined unread.
 	MaxLabelBytes int64 `json:"max_label_bytes" yaml:"max_label_bytes"`
+	MaxPhotoBytes int64 `json:"max_photo_bytes" yaml:"max_photo_bytes"`
 }
 
-// DefaultPolicy holds out a fifth.
+// DefaultPolicy holds out a fifth, and takes labels that a function of 1 GB can
+// hold.
 func DefaultPolicy() Policy {
-	return Policy{ValShare: 0.2, MaxImages: 1_000_000, MaxAnnotations: 10_000_000, MaxLabelBytes: 4 << 30}
+	return Policy{ValShare: 0.2, MaxImages: 1_000_000, MaxAnnotations: 4_000_000, MaxLabelBytes: 2 << 30, MaxPhotoBytes: 100 << 20}
 }
 
 // Validate reports every fault of the policy.
@@ -37,6 +40,9 @@ func (p Policy) Validate() error {
 	}
 	if p.MaxLabelBytes < 1 {
 		faults = append(faults, fmt.Errorf("max_label_bytes is %d: it must be at least 1", p.MaxLabelBytes))
+	}
+	if p.MaxPhotoBytes < 1 {
+		faults = append(faults, fmt.Errorf("max_photo_bytes is %d: it must be at least 1", p.MaxPhotoBytes))
 	}
 	return errors.Join(faults...)
 }

@@ -54,5 +54,12 @@ type Limits struct {
 	Bytes       int64
 }
 
-// DefaultLimits hold a million images, and what they may carry, in under 1 GB.
-var DefaultLimits = Limits{Images: 1_000_000, Annotations: 10_000_000, Bytes: 4 << 30}
+// maxName bytes of a file or category name are kept, one more than an object's
+// name may have, so that a longer one is seen to be too long.
+const maxName = 1025
+
+// maxID bytes of an id written as text; a longer one is no id.
+const maxID = 256
+
+// maxCategories of a file: far above what any detector tells apart.
+const maxCategories = 100_000

@@ -148,6 +148,9 @@ func (d *decoder) category() {
 		}
 	})
 	d.file.Categories = append(d.file.Categories, c)
+	if len(d.file.Categories) > maxCategories {
+		d.tooMany("categories", maxCategories)
+	}
 }
 
 func (d *decoder) tooMany(what string, limit int) {
@@ -162,7 +165,8 @@ func (d *decoder) name() string {
 		d.skip()
 		return ""
 	}
-	return string(d.str())
+	text := d.str()
+	return string(text[:min(len(text), maxName)])
 }
 
 // size reads a width or height; 0 for whatever is none.
@@ -183,6 +187,9 @@ func (d *decoder) id() ID {
 		text := d.str()
 		if n, err := strconv.ParseInt(string(text), 10, 62); err == nil {
 			return ID(n)
+		}
+		if len(text) > maxID {
+			return NoID
 		}
 		id, ok := d.named[string(text)]
 		if !ok {

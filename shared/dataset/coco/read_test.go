@@ -119,7 +119,7 @@ func shared(t testing.TB, name string) []byte {
 }
 
 func TestRead_TACO(t *testing.T) {
-	got, err := Read(bytes.NewReader(shared(t, "taco/annotations.json")), DefaultLimits)
+	got, err := Read(bytes.NewReader(shared(t, "taco/annotations.json")), Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +130,7 @@ func TestRead_TACO(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err = Read(z, DefaultLimits)
+	got, err = Read(z, Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +201,7 @@ func BenchmarkRead(b *testing.B) {
 	b.SetBytes(int64(len(p)))
 	b.ReportAllocs()
 	for b.Loop() {
-		f, err := Read(bytes.NewReader(p), DefaultLimits)
+		f, err := Read(bytes.NewReader(p), Limits{})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -456,9 +456,26 @@ func TestTake_rejects(t *testing.T) {
 	}
 }
 
+func TestTake_photoTooLargeIsNotRead(t *testing.T) {
+	w := newWorld(t)
+	w.in.o.Policy.MaxPhotoBytes = 1000
+	w.in.o.Inspect = func(data []byte) dataset.Seen {
+		if len(data) > 1000 {
+			t.Errorf("%d bytes were read", len(data))
+		}
+		return inspectPNG(data)
+	}
+	w.drop("b/large.png", append(photo(1), make([]byte, 1000)...))
+	w.drop("b/small.png", photo(2)[:])
+	s := w.drop("b/annotations.json", labels(labelled{"large.png", nil}, labelled{"small.png", nil}))
+	if s.State == dataset.Waiting || len(s.Findings) == 0 || s.Findings[0].Code != photoTooLarge {
+		t.Errorf("got %+v", s)
+	}
+}
+
 func TestTake_permanent(t *testing.T) {
 	w := newWorld(t)
-	for object, code := range map[string]errs.Code{"stray.jpg": "object-outside-batch", "../x.jpg": "name-unsafe", "/x.jpg": "name-unsafe"} {
+	for object, code := range map[string]errs.Code{"stray.jpg": "object-outside-batch", "../x.jpg": "name-unsafe", "/x.jpg": "name-unsafe", "rejected/sub/x.jpg": "name-unsafe"} {
 		_, err := w.in.Take(t.Context(), object)
 		if got, _ := errs.Reason(err); got != code {
 			t.Errorf("%q: %v, want %s", object, err, code)

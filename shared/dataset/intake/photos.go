@@ -31,7 +31,7 @@ func (in *Intake) gather(ctx context.Context, photos []blob.Attrs, known map[str
 			continue
 		}
 		g.Go(func() error {
-			s, err := in.fetch(ctx, a.Name)
+			s, err := in.fetch(ctx, a)
 			if err != nil {
 				return fmt.Errorf("photo %q: %w", a.Name, err)
 			}
@@ -45,8 +45,13 @@ func (in *Intake) gather(ctx context.Context, photos []blob.Attrs, known map[str
 }
 
 // fetch reads and inspects a photo, and has it copied to its content address.
-func (in *Intake) fetch(ctx context.Context, name string) (dataset.Seen, error) {
-	data, _, err := blob.ReadAll(ctx, in.incoming, name)
+func (in *Intake) fetch(ctx context.Context, a blob.Attrs) (dataset.Seen, error) {
+	if limit := in.o.Policy.MaxPhotoBytes; a.Size > limit {
+		s := dataset.Seen{Size: a.Size, Fault: errs.Permanentf(photoTooLarge, "it has %d bytes, %d are allowed", a.Size, limit)}
+		s.MD5 = a.MD5
+		return s, nil
+	}
+	data, _, err := blob.ReadAll(ctx, in.incoming, a.Name)
 	if err != nil {
 		return dataset.Seen{}, err
 	}
@@ -54,8 +59,11 @@ func (in *Intake) fetch(ctx context.Context, name string) (dataset.Seen, error) 
 	if s.Fault != nil {
 		return s, nil
 	}
-	return s, in.store(ctx, name, s.MD5, data)
+	return s, in.store(ctx, a.Name, s.MD5, data)
 }
+
+// photoTooLarge is the code that imaging has for too many pixels.
+const photoTooLarge errs.Code = "photo-too-large"
 
 // store puts a photo's content at its address, by a copy inside the storage
 // service. The copy is of whatever the name holds by then, so it is checked,
