@@ -151,8 +151,8 @@ func (b *Builder) IntScalar(v int) string {
 	return c.Name
 }
 
-// Inference closes an inference graph with the given outputs and metadata.
-func (b *Builder) Inference(outputs []onnx.Value, inputs []onnx.Value, properties []onnx.Property) []byte {
+// Inference closes an inference graph with the given inputs, outputs and metadata.
+func (b *Builder) Inference(inputs, outputs []onnx.Value, properties []onnx.Property) []byte {
 	return onnx.Model{Nodes: b.forward, Constants: b.constants, Inputs: inputs, Outputs: outputs, Properties: properties}.Marshal()
 }
 

@@ -185,7 +185,7 @@ func TestInference_foldsNormalisation(t *testing.T) {
 	inference := graph.NewInference(graph.Weights{Params: params, Stats: want[1].Data})
 	y := build(inference, inference.Input("images", -1, 3, -1, -1))
 	got := run(t, open(t, inference.Inference(
-		values(y.Name, "n", 3, "a"), values("images", "n", 3, "h", "w"), nil), []string{"images"}, []string{y.Name}), images)
+		values("images", "n", 3, "h", "w"), values(y.Name, "n", 3, "a"), nil), []string{"images"}, []string{y.Name}), images)
 	for i, v := range want[0].Data {
 		if math.Abs(float64(v-got[0].Data[i])) > 1e-4*(1+math.Abs(float64(v))) {
 			t.Fatalf("output %d: training graph %g, inference graph %g", i, v, got[0].Data[i])

@@ -17,12 +17,9 @@ func Raw(c Config, w graph.Weights) []byte {
 	for _, m := range c.maps(b, images) {
 		flat = append(flat, b.Flatten(m))
 	}
-	b.Rename(b.Concat(2, flat...).Name, rawName)
-	return b.Inference([]onnx.Value{{Name: rawName, Shape: []any{"batch", 4 + len(c.Classes), "anchors"}}}, inputs, nil)
+	b.Rename(b.Concat(2, flat...).Name, RawName)
+	return b.Inference(inputs, []onnx.Value{{Name: RawName, Shape: []any{"batch", 4 + len(c.Classes), "anchors"}}}, nil)
 }
-
-// RawName is the output of a Raw model.
-const RawName = rawName
 
 // Export is the model for others, in the convention of Ultralytics' dynamic
 // export: input images [N,3,H,W] RGB in 0..1 with H and W multiples of 32,
@@ -38,7 +35,7 @@ func Export(c Config, w graph.Weights, imageSize int) []byte {
 	}
 	b.Rename(b.Op("Concat", onnx.Attributes{"axis": 2}, levels...), OutputName)
 	out := []onnx.Value{{Name: OutputName, Shape: []any{"batch", 4 + len(c.Classes), "anchors"}}}
-	return b.Inference(out, inputs, properties(c.Classes, imageSize))
+	return b.Inference(inputs, out, properties(c.Classes, imageSize))
 }
 
 // decodeLevel turns one raw map [N,4+nc,h,w] into [N,4+nc,h*w] of boxes and

@@ -40,11 +40,11 @@ type Config struct {
 	Width int
 }
 
-// InputName and OutputName are those of the exported model.
+// Names of the models' inputs and outputs.
 const (
 	InputName  = "images"
-	OutputName = "output0"
-	rawName    = "raw"
+	OutputName = "output0" // of Export
+	RawName    = "raw"     // of Raw
 )
 
 // Trainable builds the network for batches of square images.

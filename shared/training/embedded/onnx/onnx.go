@@ -60,11 +60,21 @@ type Model struct {
 	Properties      []Property
 }
 
+// operatorSet is a domain of operators and the version that a model needs.
+type operatorSet struct {
+	domain  string
+	version int
+}
+
 // Marshal encodes the model. The same model gives the same bytes.
 func (m Model) Marshal() []byte {
 	var graph message
 	used := map[string]bool{}
+	domains := []operatorSet{{"", opset}}
 	for _, n := range m.Nodes {
+		if n.Domain == Microsoft && len(domains) == 1 {
+			domains = append(domains, operatorSet{Microsoft, 1})
+		}
 		for _, in := range n.Inputs {
 			used[in] = true
 		}
@@ -86,10 +96,7 @@ func (m Model) Marshal() []byte {
 	out.int(1, irVersion)
 	out.string(2, "litterloop")
 	out.bytes(7, graph)
-	for _, o := range []struct {
-		domain  string
-		version int
-	}{{"", opset}, {Microsoft, 1}} {
+	for _, o := range domains {
 		var set message
 		set.string(1, o.domain)
 		set.int(2, o.version)
