@@ -22,8 +22,7 @@ const checkpointMagic = "LITTRCP\x01"
 // finished model's weights.
 type checkpoint struct {
 	checkpointHeader
-	// Params and Average are always there; Moment1 and Moment2 only while the
-	// training may go on.
+	// Average is always there, the others only while the training may go on.
 	Params, Moment1, Moment2, Average []float32
 }
 
@@ -60,9 +59,9 @@ func layers(params []*graph.Param) []checkpointLayer {
 
 func (c *checkpoint) vectors() []*[]float32 {
 	if c.Moments {
-		return []*[]float32{&c.Params, &c.Average, &c.Moment1, &c.Moment2}
+		return []*[]float32{&c.Average, &c.Params, &c.Moment1, &c.Moment2}
 	}
-	return []*[]float32{&c.Params, &c.Average}
+	return []*[]float32{&c.Average}
 }
 
 func (c *checkpoint) marshal() ([]byte, error) {

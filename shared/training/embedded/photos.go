@@ -31,7 +31,7 @@ func decodeTrain(ctx context.Context, samples []Sample, r Recipe) ([]*augment.Ph
 // decodeAll gives use every sample's photo, several at a time.
 func decodeAll(ctx context.Context, samples []Sample, use func(i int, im *imaging.Image) error) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(runtime.NumCPU())
+	g.SetLimit(runtime.GOMAXPROCS(0))
 	for i, s := range samples {
 		g.Go(func() error {
 			if err := ctx.Err(); err != nil {

@@ -92,5 +92,5 @@ func (r Recipe) threads() int {
 	if r.Threads > 0 {
 		return r.Threads
 	}
-	return runtime.NumCPU()
+	return runtime.GOMAXPROCS(0)
 }

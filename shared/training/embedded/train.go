@@ -214,7 +214,7 @@ func (t *training) save(ctx context.Context) error {
 	}
 	c := t.checkpoint()
 	c.Moments = true
-	c.Moment1, c.Moment2 = t.engine.vector(stateMoment1), t.engine.vector(stateMoment2)
+	c.Params, c.Moment1, c.Moment2 = t.engine.vector(stateParams), t.engine.vector(stateMoment1), t.engine.vector(stateMoment2)
 	data, err := c.marshal()
 	if err != nil {
 		return err
@@ -225,12 +225,13 @@ func (t *training) save(ctx context.Context) error {
 	return nil
 }
 
+// checkpoint is the model's; save adds what resuming needs.
 func (t *training) checkpoint() *checkpoint {
 	return &checkpoint{
 		checkpointHeader: checkpointHeader{
 			Training: t.fingerprint, Step: t.done, Classes: t.config.Classes, Width: t.config.Width, Layers: layers(t.engine.params),
 		},
-		Params: t.engine.vector(stateParams), Average: t.engine.vector(stateAverage),
+		Average: t.engine.vector(stateAverage),
 	}
 }
 

@@ -31,7 +31,7 @@ func Untrained(classes []string, imageSize int, seed uint64) (*Model, error) {
 			}
 		}
 	}
-	cp := checkpoint{checkpointHeader: checkpointHeader{Classes: classes, Width: c.Width, Layers: layers(params)}, Params: w.Params, Average: w.Params}
+	cp := checkpoint{checkpointHeader: checkpointHeader{Classes: classes, Width: c.Width, Layers: layers(params)}, Average: w.Params}
 	data, err := cp.marshal()
 	if err != nil {
 		return nil, err
