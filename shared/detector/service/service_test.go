@@ -335,6 +335,7 @@ func TestRun_logsEveryAnswerAndFlushesAtTheEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.await(t, `litterloop_requests_total{code="200",route="/v1/detect"} 1`) // counted once the answer is out
 	_, _, metrics := s.do(t, http.MethodGet, "/metrics", "", nil)
 	for _, want := range []string{
 		`litterloop_requests_total{code="200",route="/v1/detect"} 1`, `litterloop_log_accepted_total 1`, `litterloop_request_seconds_count{route="/v1/detect"} 1`,
