@@ -112,7 +112,12 @@ func (s *Server) applyPublish(m *message, uids []uint64) {
 // ready puts d into the backlog and wakes who waits for it.
 func (s *Server) ready(d *delivery) {
 	d.state = queued
-	d.sub.backlog.add(d)
+	if d.sub.probe == d {
+		d.sub.probe = nil
+		d.sub.backlog.addFirst(d)
+	} else {
+		d.sub.backlog.add(d)
+	}
 	if f := s.o.Faults; f.Reorder > 0 && s.rand.Float64() < f.Reorder {
 		d.sub.backlog.shuffleLast(s.rand)
 	}
@@ -136,6 +141,9 @@ func (s *Server) settle(d *delivery) bool {
 	s.due.remove(d)
 	delete(d.sub.owed, d.message.id)
 	d.state = settled
+	if d.sub.probe == d {
+		d.sub.probe = nil
+	}
 	d.sub.roomier()
 	return true
 }

@@ -4,10 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -214,7 +217,7 @@ func TestPush_deadLetterTopicGone_triesOn(t *testing.T) {
 		}
 		publishOne(t, s, "x")
 		pass(10 * time.Minute)
-		if n := len(e.times); n != 9 || s.Waiting() != 0 {
+		if n := len(e.gaps()) + 1; n != 9 || s.Waiting() != 0 {
 			t.Errorf("%d attempts, %d waiting; want 9 and 0", n, s.Waiting())
 		}
 	})
@@ -272,6 +275,41 @@ func TestPush_windowGrowsWithSuccess(t *testing.T) {
 		}
 	})
 }
+
+func TestPush_nobodyListens_isNoAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		var tries atomic.Int32
+		e := &fakeEndpoint{answer: func(int, string) int { return http.StatusOK }}
+		s := start(t, Options{HTTPClient: &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+			if time.Since(began) < time.Hour { // the endpoint starts an hour later
+				tries.Add(1)
+				return nil, &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+			}
+			return e.RoundTrip(r)
+		})}})
+		makeTopics(t, s, trainTopic, deadTopic)
+		makeSub(t, s, &pb.Subscription{Name: deadSub, Topic: deadTopic})
+		makeSub(t, s, pushTo(&pb.Subscription{Name: trainSub, Topic: trainTopic,
+			DeadLetterPolicy: &pb.DeadLetterPolicy{DeadLetterTopic: deadTopic, MaxDeliveryAttempts: 5}}))
+		for i := range 50 {
+			publishOne(t, s, fmt.Sprint(i))
+		}
+		pass(time.Hour - time.Second)
+		// Once a second for the subscription, not for each of its messages.
+		if n := tries.Load(); n < 3000 || n > 4000 {
+			t.Errorf("%d tries in an hour, want about one a second", n)
+		}
+		pass(3 * time.Second)
+		if n, dead := s.Waiting(), pull(t, s, deadSub); n != 0 || len(dead) != 0 {
+			t.Errorf("%d waiting and %d dead letters after the endpoint started, want none", n, len(dead))
+		}
+	})
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func TestPush_slowOrBrokenOneHoldsUpNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -3,6 +3,7 @@ package pubsub
 import (
 	"container/heap"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	pb "cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
@@ -34,6 +35,9 @@ type subscription struct {
 	pushing int                  // push requests in flight
 	window  int                  // how many may be
 	count   counters
+
+	probe     *delivery // while nobody listens on the endpoint: who finds out; nothing else is pushed
+	unreached int       // how often in a row nobody did
 }
 
 func (sub *subscription) push() bool { return sub.config.GetPushConfig().GetPushEndpoint() != "" }
@@ -126,6 +130,16 @@ type queue struct {
 }
 
 func (q *queue) add(d *delivery) { q.items = append(q.items, d) }
+
+// addFirst puts d before all others.
+func (q *queue) addFirst(d *delivery) {
+	if q.head > 0 {
+		q.head--
+		q.items[q.head] = d
+		return
+	}
+	q.items = slices.Insert(q.items, 0, d)
+}
 
 // peek returns the next deliverable one without taking it, or nil.
 func (q *queue) peek() *delivery {

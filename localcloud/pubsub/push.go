@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"syscall"
 	"time"
 
 	pb "cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
@@ -17,7 +19,7 @@ import (
 // pump starts push requests while the subscription's window and backlog allow;
 // the lock is held.
 func (s *Server) pump(sub *subscription) {
-	for s.journal != nil && !s.closed && sub.push() && sub.pushing < sub.window {
+	for s.journal != nil && !s.closed && sub.push() && sub.probe == nil && sub.pushing < sub.window {
 		d := sub.backlog.next()
 		if d == nil {
 			return
@@ -41,10 +43,13 @@ func (s *Server) pushed(d *delivery, err error) {
 	case s.closed && err != nil, d.state != leased:
 		// Cut off by Close, or the subscription was deleted meanwhile.
 	case err == nil:
-		sub.window = min(sub.window+1, s.o.MaxPushes)
+		sub.window, sub.unreached = min(sub.window+1, s.o.MaxPushes), 0
 		at = s.acknowledge(sub, []uint64{d.message.id})
+	case notReached(err):
+		sub.count.lastError = err.Error()
+		s.hold(d)
 	default:
-		sub.window = max(sub.window/2, 1)
+		sub.window, sub.unreached = max(sub.window/2, 1), 0
 		sub.count.lastError = err.Error()
 		s.o.Log.Info("pubsub: push failed", "subscription", sub.config.Name,
 			"message", d.message.MessageId, "attempt", d.failures+1, "error", err)
@@ -55,6 +60,32 @@ func (s *Server) pushed(d *delivery, err error) {
 	if err := s.commit(at); err != nil {
 		s.o.Log.Error("pubsub: record the outcome of a push", "subscription", sub.config.Name, "error", err)
 	}
+}
+
+// Bounds of the wait for an endpoint that nobody listens on.
+const (
+	minProbe = 50 * time.Millisecond
+	maxProbe = time.Second
+)
+
+// notReached: no request was sent, because nobody listens.
+func notReached(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }
+
+// hold gives d back and stops pushing to its subscription for a while, then
+// tries with d alone. Unlike in Pub/Sub this is no attempt: on one machine the
+// endpoint is a process that starts, or starts again, beside this one, and
+// messages must not reach the dead letters by way of restarts.
+func (s *Server) hold(d *delivery) {
+	sub := d.sub
+	if sub.probe != nil {
+		s.ready(d)
+		return
+	}
+	s.o.Log.Debug("pubsub: nobody listens on the push endpoint", "subscription", sub.config.Name, "endpoint", sub.config.PushConfig.GetPushEndpoint())
+	wait := min(minProbe<<min(sub.unreached, 10), maxProbe)
+	sub.unreached++
+	sub.window, sub.probe, d.state = 1, d, waiting
+	s.schedule(d, s.o.Now().Add(wait))
 }
 
 // pushOnce sends one request; nil means that the endpoint acknowledged.

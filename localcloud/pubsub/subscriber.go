@@ -166,6 +166,10 @@ func (s *Server) reconfigure(sub *subscription, c *pb.Subscription) ([]byte, err
 		return nil, invalid("%v", err)
 	}
 	s.applySub(sub.uid, c, f)
+	if d := sub.probe; d != nil { // the new endpoint may be there already
+		s.due.remove(d)
+		s.ready(d)
+	}
 	sub.notify()
 	s.pump(sub)
 	return frame, nil
