@@ -31,6 +31,13 @@ import (
 
 var noon = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
 
+// policy is the default with a small contact sheet, which is what takes time.
+func policy() validation.Policy {
+	p := validation.DefaultPolicy()
+	p.ContactSheet = 3
+	return p
+}
+
 // loop is the first two functions over buckets in memory.
 type loop struct {
 	t                  testing.TB
@@ -42,7 +49,7 @@ type loop struct {
 	fail               error // of the decider
 }
 
-func newLoop(t testing.TB, policy validation.Policy) *loop {
+func newLoop(t testing.TB, p validation.Policy) *loop {
 	l := &loop{t: t, incoming: blobmem.New("incoming"), datasets: blobmem.New("datasets"), bus: &busmem.Bus{}}
 	now := func() time.Time { return noon }
 	log := slog.New(slog.DiscardHandler)
@@ -52,7 +59,7 @@ func newLoop(t testing.TB, policy validation.Policy) *loop {
 			l.decided = append(l.decided, v.ID)
 		}
 		return l.fail
-	}), l.bus, policy, now, log)
+	}), l.bus, p, now, log)
 	return l
 }
 
@@ -113,7 +120,7 @@ func (l *loop) dropDrawn(batch string, seed uint64, n int) {
 }
 
 func TestHandle_passes(t *testing.T) {
-	l := newLoop(t, validation.DefaultPolicy())
+	l := newLoop(t, policy())
 	l.dropDrawn("first", 1, 20)
 	v, err := l.newest()
 	if err != nil {
@@ -142,7 +149,7 @@ func TestHandle_passes(t *testing.T) {
 }
 
 func TestHandle_olderVersionLateDoesNotDecide(t *testing.T) {
-	l := newLoop(t, validation.DefaultPolicy())
+	l := newLoop(t, policy())
 	l.dropDrawn("first", 1, 10)
 	l.dropDrawn("second", 2, 10)
 	newer, err := l.newest()
@@ -161,9 +168,9 @@ func TestHandle_olderVersionLateDoesNotDecide(t *testing.T) {
 }
 
 func TestHandle_blockedThenApproved(t *testing.T) {
-	policy := validation.DefaultPolicy()
-	policy.MinTrain = 1000
-	l := newLoop(t, policy)
+	strict := policy()
+	strict.MinTrain = 1000
+	l := newLoop(t, strict)
 	l.dropDrawn("few", 1, 10)
 	v, err := l.newest()
 	if err != nil {
@@ -188,7 +195,7 @@ func TestHandle_blockedThenApproved(t *testing.T) {
 }
 
 func TestHandle_failureIsHandledAgain(t *testing.T) {
-	l := newLoop(t, validation.DefaultPolicy())
+	l := newLoop(t, policy())
 	l.dropDrawn("first", 1, 10)
 	l.fail = errors.New("away")
 	if _, err := l.newest(); errs.Status(err) != 503 {
@@ -201,7 +208,7 @@ func TestHandle_failureIsHandledAgain(t *testing.T) {
 }
 
 func TestHandle_ignoresAndRefuses(t *testing.T) {
-	l := newLoop(t, validation.DefaultPolicy())
+	l := newLoop(t, policy())
 	if err := l.validate.Handle(t.Context(), finalized(t, l.datasets, "versions/x/validation.json")); err != nil {
 		t.Errorf("an object of no concern: %v", err)
 	}
@@ -217,7 +224,7 @@ func TestHandle_ignoresAndRefuses(t *testing.T) {
 }
 
 func TestHandle_damagedPhotoBlocks(t *testing.T) {
-	l := newLoop(t, validation.DefaultPolicy())
+	l := newLoop(t, policy())
 	l.dropDrawn("first", 1, 10)
 	all, _ := dataset.List(t.Context(), l.datasets)
 	photos, err := dataset.Photos(t.Context(), l.datasets, all[0].ID)
@@ -315,7 +322,7 @@ func (d dying) Write(ctx context.Context, name string, r io.Reader, o blob.Write
 }
 
 func TestHandle_killedAnywhere(t *testing.T) {
-	base := newLoop(t, validation.DefaultPolicy())
+	base := newLoop(t, policy())
 	base.dropDrawn("first", 1, 6)
 	end := func(b *blobmem.Bucket) map[string]string {
 		out := map[string]string{}
@@ -346,7 +353,7 @@ func TestHandle_killedAnywhere(t *testing.T) {
 	e := finalized(t, base.datasets, dataset.VersionObject(all[0].ID, dataset.SummaryFile))
 	handle := func(b blob.Bucket) (decided int, err error) {
 		decider := DeciderFunc(func(context.Context, dataset.Version) error { decided++; return nil })
-		err = New(b, decider, &busmem.Bus{}, validation.DefaultPolicy(), func() time.Time { return noon }, slog.New(slog.DiscardHandler)).Handle(t.Context(), e)
+		err = New(b, decider, &busmem.Bus{}, policy(), func() time.Time { return noon }, slog.New(slog.DiscardHandler)).Handle(t.Context(), e)
 		return decided, err
 	}
 	lived := clone()

@@ -138,15 +138,22 @@ func recordPhotos(rec Record, folder string, global []int, before []Photo, measu
 		}
 	}
 	of := splits(usable, before, measured, p.ValShare, p.Seed)
+	same := true // the batch's class ids are the version's
+	for class, id := range global {
+		same = same && class == id
+	}
 	out := make([]Photo, 0, len(usable))
 	for _, ph := range rec.Photos {
 		if ph.Fault != "" {
 			continue
 		}
-		boxes := make([]Box, len(ph.Boxes))
-		for i, b := range ph.Boxes {
-			b.Class = global[b.Class]
-			boxes[i] = b
+		boxes := ph.Boxes
+		if !same {
+			boxes = make([]Box, len(ph.Boxes))
+			for i, b := range ph.Boxes {
+				b.Class = global[b.Class]
+				boxes[i] = b
+			}
 		}
 		split := of[ph.MD5]
 		out = append(out, Photo{

@@ -114,7 +114,7 @@ func Convert(ctx context.Context, source, out string, o Options) (s Summary, err
 	if err := g.Wait(); err != nil {
 		return s, err
 	}
-	names, err := dataset.DataYAML(labels.Classes)
+	names, err := dataset.DataYAML(rec.Classes)
 	if err != nil {
 		return s, err
 	}
