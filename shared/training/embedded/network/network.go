@@ -91,7 +91,7 @@ func (c Config) maps(b *graph.Builder, images graph.Tensor) []graph.Tensor {
 	n3 := b.Add(b.Upsample2(n4), b.ConvBN("lateral8", p3, neck, 1, 1))
 	var maps []graph.Tensor
 	for i, n := range []graph.Tensor{n3, n4, n5} {
-		h := b.ConvBN(fmt.Sprintf("head%d", Strides[i]), n, neck, 3, 1)
+		h := b.Add(n, b.ConvBN(fmt.Sprintf("head%d", Strides[i]), n, neck, 3, 1))
 		maps = append(maps, b.Concat(1,
 			b.Conv1x1(BoxLayer(i), h, fill(4, math.Log(1.5))),
 			b.Conv1x1(ClassLayer(i), h, fill(len(c.Classes), -math.Log(1/priorScore-1)))))
