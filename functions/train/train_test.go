@@ -22,7 +22,7 @@ import (
 type failing struct{ started int }
 
 func (f *failing) Start(context.Context, job.Spec) (string, error) { f.started++; return "x", nil }
-func (f *failing) Cancel(context.Context, string) error             { return nil }
+func (f *failing) Cancel(context.Context, string) error            { return nil }
 func (f *failing) State(context.Context, string) (job.State, string, error) {
 	return job.Failed, "out of memory", nil
 }
