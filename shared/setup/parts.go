@@ -51,7 +51,7 @@ type runClients struct {
 
 // Open builds the clients that every part of the loop uses.
 func Open(ctx context.Context, cfg Config) (*Parts, error) {
-	s, err := storage.NewClient(ctx, storage.WithJSONReads())
+	s, err := storage.NewClient(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("cloud storage client: %w", err)
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/litterloop/litterloop/shared/blob"
 	"github.com/litterloop/litterloop/shared/config"
 	"github.com/litterloop/litterloop/shared/errs"
+	"github.com/litterloop/litterloop/shared/onnxruntime/library"
 	"github.com/litterloop/litterloop/shared/setup"
 )
 
@@ -51,6 +52,7 @@ func Start(ctx context.Context, o Options) (_ *Loop, err error) {
 	cloud, err := localcloud.Start(ctx, localcloud.Options{
 		Dir: o.State, Fsync: o.Fsync, Faults: o.Faults, Log: o.Log,
 		Images: map[string][]string{localcloud.DetectorImage: {self, "detector"}, localcloud.TrainerImage: {self, "trainer"}},
+		Env:    containerEnv(),
 	})
 	if err != nil {
 		return nil, err
@@ -81,6 +83,18 @@ func Start(ctx context.Context, o Options) (_ *Loop, err error) {
 	cloud.ServeFunctions(mux)
 	err = cloud.Scheduler.Put(scheduler.Job{Name: DriftJob, Schedule: o.Schedule, Target: scheduler.Target{URL: l.Functions + "/drift"}})
 	return l, err
+}
+
+// containerEnv is what containers see of this machine: where temporary files and
+// the cache with ONNX Runtime's library are.
+func containerEnv() []string {
+	var env []string
+	for _, key := range []string{"HOME", "PATH", "TMPDIR", "XDG_CACHE_HOME", "LD_LIBRARY_PATH", library.Env} {
+		if v, ok := os.LookupEnv(key); ok {
+			env = append(env, key+"="+v)
+		}
+	}
+	return env
 }
 
 // Close ends everything in order, within half a minute; what is unfinished goes

@@ -111,7 +111,7 @@ func provisionBus(ctx context.Context, e localcloud.Endpoints) error {
 }
 
 func provisionBuckets(ctx context.Context, e localcloud.Endpoints, cfg setup.Config) error {
-	client, err := storage.NewClient(ctx, option.WithEndpoint("http://"+e.Storage+"/storage/v1/"), option.WithoutAuthentication(), storage.WithJSONReads())
+	client, err := storage.NewClient(ctx, option.WithEndpoint("http://"+e.Storage+"/storage/v1/"), option.WithoutAuthentication())
 	if err != nil {
 		return fmt.Errorf("storage client: %w", err)
 	}

@@ -1,0 +1,38 @@
+package worker
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"cloud.google.com/go/storage"
+
+	"github.com/litterloop/litterloop/shared/blob"
+	"github.com/litterloop/litterloop/shared/blob/blobgcs"
+	"github.com/litterloop/litterloop/shared/detector/service"
+)
+
+// Detect serves the detector until ctx ends.
+func Detect(ctx context.Context, getenv func(string) string, log *slog.Logger) error {
+	cfg, err := service.FromEnv(getenv)
+	if err != nil {
+		return err
+	}
+	var client *storage.Client // built when first needed: a model in a directory needs no cloud
+	bucket := func(ctx context.Context, name string) (blob.Bucket, error) {
+		if client == nil {
+			c, err := storage.NewClient(context.WithoutCancel(ctx))
+			if err != nil {
+				return nil, err
+			}
+			client = c
+		}
+		return blobgcs.New(client, name), nil
+	}
+	defer func() {
+		if client != nil {
+			client.Close()
+		}
+	}()
+	return service.Run(ctx, cfg, service.Deps{Bucket: bucket, Log: log, Now: time.Now})
+}

@@ -1,0 +1,37 @@
+// Package worker wires the two programs that link ONNX Runtime, the training job
+// and the detector, for their own commands and for the local cloud's processes.
+package worker
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/litterloop/litterloop/shared/registry"
+	"github.com/litterloop/litterloop/shared/setup"
+	"github.com/litterloop/litterloop/shared/tracking"
+	"github.com/litterloop/litterloop/shared/training"
+	"github.com/litterloop/litterloop/shared/training/job"
+	"github.com/litterloop/litterloop/shared/training/job/engine"
+)
+
+// Train runs the training job with the arguments that the train function gave it.
+func Train(ctx context.Context, args []string, getenv func(string) string, log *slog.Logger) (err error) {
+	cfg, err := setup.FromEnv(getenv)
+	if err != nil {
+		return err
+	}
+	parts, err := setup.Open(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, parts.Close()) }()
+	models := parts.Bucket(parts.Models)
+	return job.Run(ctx, args, job.Deps{
+		Model: parts.Model, Models: models, Datasets: parts.Bucket(parts.Datasets),
+		Book: training.NewBook(models, time.Now), Runs: tracking.New(models, time.Now), Registry: registry.New(models, time.Now),
+		Bus: parts.Publisher(), Trainer: engine.Trainer{}, Open: engine.Open, Score: engine.Score,
+		Execution: getenv("CLOUD_RUN_EXECUTION"), Code: cfg.Version, Now: time.Now, Log: log,
+	})
+}

@@ -1,0 +1,75 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// callers is how many photos are under way at once.
+const callers = 2
+
+// send has every photo answered by the deployed detector, as an act of the
+// story; an act that was sent before is not sent again.
+func (s *story) send(ctx context.Context, act, title string, photos []Photo) error {
+	stage := s.board.Stage(title)
+	if sent := s.journal.Sent[act]; sent != nil {
+		stage.Done("%d photos answered", sent.Requests)
+		return nil
+	}
+	url, err := s.loop.DetectorURL(ctx)
+	if err != nil {
+		stage.Fail(err)
+		return err
+	}
+	var mu sync.Mutex
+	sent := &Sent{}
+	found := 0
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(callers)
+	for p := range slices.Values(photos) {
+		g.Go(func() error {
+			data, err := p.Load()
+			if err != nil {
+				return fmt.Errorf("load %s: %w", p.Name, err)
+			}
+			begin := time.Now()
+			a, err := s.loop.Detect(gctx, url, data, 0.25)
+			took := time.Since(begin)
+			mu.Lock()
+			defer mu.Unlock()
+			sent.Requests++
+			if err != nil {
+				sent.Errors++
+				return fmt.Errorf("photo %s: %w", p.Name, err)
+			}
+			sent.Latencies = append(sent.Latencies, float64(took.Microseconds())/1000)
+			found += len(a.Detections)
+			stage.Set(sent.Requests, len(photos), "%d of %d photos, %d objects", sent.Requests, len(photos), found)
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		stage.Fail(err)
+		return err
+	}
+	s.journal.Sent[act] = sent
+	if err := s.journal.save(); err != nil {
+		return err
+	}
+	stage.Done("%d photos answered, %d objects found", sent.Requests, found)
+	return nil
+}
+
+// quantile returns the q-quantile of ms, nearest rank; 0 of none.
+func quantile(ms []float64, q float64) float64 {
+	if len(ms) == 0 {
+		return 0
+	}
+	s := slices.Sorted(slices.Values(ms))
+	return s[min(len(s)-1, int(q*float64(len(s))))]
+}
