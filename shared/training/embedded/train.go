@@ -2,9 +2,6 @@ package embedded
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -14,15 +11,9 @@ import (
 	"github.com/litterloop/litterloop/shared/training/embedded/network"
 )
 
-const (
-	// scoreFloor is loss.Gradient's floor at the first step of a training from
-	// scratch; it is gone at half of the steps.
-	scoreFloor = 0.3
-	// statisticsBatches measure the batch normalisations of finished weights,
-	// quickStatistics those of a measurement during training.
-	statisticsBatches = 20
-	quickStatistics   = 5
-)
+// scoreFloor is loss.Assign's floor at the first step of a training from scratch;
+// it is gone at half of the steps.
+const scoreFloor = 0.3
 
 // Train trains a detector. It ends early with ctx's error when ctx ends, after
 // saving a checkpoint; called again with the same data and recipe it goes on
@@ -84,43 +75,6 @@ func (t *training) prepare(ctx context.Context) (err error) {
 		return errors.Join(err, t.engine.close())
 	}
 	return nil
-}
-
-// restore resumes from the newest checkpoint, or begins from Data.Start.
-func (t *training) restore(ctx context.Context) error {
-	if t.hooks.LoadCheckpoint != nil {
-		saved, err := t.hooks.LoadCheckpoint(ctx)
-		if err != nil {
-			return fmt.Errorf("load the newest checkpoint: %w", err)
-		}
-		if len(saved) > 0 {
-			return t.resume(saved)
-		}
-	}
-	if len(t.data.Start) == 0 {
-		return nil
-	}
-	start, err := parseCheckpoint(t.data.Start)
-	if err != nil {
-		return err
-	}
-	weights := t.engine.vector(stateParams)
-	if err := start.startFrom(t.engine.params, t.config.Classes, weights); err != nil {
-		return err
-	}
-	return t.engine.set(&checkpoint{Params: weights, Average: weights})
-}
-
-func (t *training) resume(saved []byte) error {
-	c, err := parseCheckpoint(saved)
-	if err != nil {
-		return err
-	}
-	if c.Training != t.fingerprint || !c.Moments || len(c.Params) != len(t.engine.state[stateParams].Data) {
-		return errs.Permanentf(InvalidCheckpoint, "resume: the saved checkpoint is of another training (other data or recipe); remove it to start again")
-	}
-	t.done = c.Step
-	return t.engine.set(c)
 }
 
 // run does the remaining steps.
@@ -200,135 +154,4 @@ func (r Recipe) learningRate(step int) float64 {
 		warm = float64(step) / float64(r.WarmupSteps)
 	}
 	return r.LearningRate * warm * (r.FinalLearningRate + (1-r.FinalLearningRate)*(1+math.Cos(math.Pi*progress))/2)
-}
-
-// interrupted saves what was done before ctx ended.
-func (t *training) interrupted(ctx context.Context) error {
-	err := fmt.Errorf("training stopped after step %d of %d: %w", t.done, t.recipe.Steps, context.Cause(ctx))
-	return errors.Join(err, t.save(context.WithoutCancel(ctx)))
-}
-
-func (t *training) save(ctx context.Context) error {
-	if t.hooks.SaveCheckpoint == nil {
-		return nil
-	}
-	c := t.checkpoint()
-	c.Moments = true
-	c.Params, c.Moment1, c.Moment2 = t.engine.vector(stateParams), t.engine.vector(stateMoment1), t.engine.vector(stateMoment2)
-	data, err := c.marshal()
-	if err != nil {
-		return err
-	}
-	if err := t.hooks.SaveCheckpoint(ctx, data); err != nil {
-		return fmt.Errorf("save the checkpoint of step %d: %w", t.done, err)
-	}
-	return nil
-}
-
-// checkpoint is the model's; save adds what resuming needs.
-func (t *training) checkpoint() *checkpoint {
-	return &checkpoint{
-		checkpointHeader: checkpointHeader{
-			Training: t.fingerprint, Step: t.done, Classes: t.config.Classes, Width: t.config.Width, Layers: layers(t.engine.params),
-		},
-		Average: t.engine.vector(stateAverage),
-	}
-}
-
-// weights are the averaged parameters and their batch statistics over n batches.
-func (t *training) weights(n int) (graph.Weights, error) {
-	b, err := t.batches.empty()
-	if err != nil {
-		return graph.Weights{}, err
-	}
-	defer b.release()
-	var mean []float32
-	// A copy, as the order of the photos belongs to the stream of training batches.
-	m := newBatches(t.batches.photos, t.recipe)
-	for i := range n {
-		m.fill(b, i+1, streamStatistics, 0)
-		stats, err := t.engine.statistics(b)
-		if err != nil {
-			return graph.Weights{}, fmt.Errorf("measure batch statistics: %w", err)
-		}
-		for _, part := range stats {
-			if mean == nil {
-				mean = make([]float32, len(part))
-			}
-			for j, v := range part {
-				mean[j] += v / float32(n*len(stats))
-			}
-		}
-	}
-	return graph.Weights{Params: t.engine.vector(stateAverage), Stats: mean}, nil
-}
-
-// validate measures the averaged weights during training.
-func (t *training) validate(ctx context.Context) (err error) {
-	if len(t.heldOut) == 0 || t.hooks.Validation == nil {
-		return nil
-	}
-	w, err := t.weights(quickStatistics)
-	if err != nil {
-		return err
-	}
-	p, err := newPredictor(t.config, w, t.recipe.threads())
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, p.close()) }()
-	metrics, err := measure(ctx, p, t.heldOut[:min(len(t.heldOut), quickPhotos)])
-	if err != nil {
-		return fmt.Errorf("validate after step %d: %w", t.done, err)
-	}
-	return t.hooks.Validation(ctx, Validation{Step: t.done, Metrics: metrics})
-}
-
-// finish makes the model.
-func (t *training) finish(ctx context.Context) (*Model, error) {
-	w, err := t.weights(statisticsBatches)
-	if err != nil {
-		return nil, err
-	}
-	m := &Model{Classes: t.config.Classes, ImageSize: t.recipe.ImageSize, ONNX: network.Export(t.config, w, t.recipe.ImageSize)}
-	if m.Checkpoint, err = t.checkpoint().marshal(); err != nil {
-		return nil, err
-	}
-	if m.predictor, err = newPredictor(t.config, w, t.recipe.threads()); err != nil {
-		return nil, err
-	}
-	if len(t.heldOut) == 0 {
-		return m, nil
-	}
-	if m.Metrics, err = measure(ctx, m.predictor, t.heldOut); err == nil && t.hooks.Validation != nil {
-		err = t.hooks.Validation(ctx, Validation{Step: t.done, Final: true, Metrics: m.Metrics})
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("validate the model: %w", err), m.Close())
-	}
-	return m, nil
-}
-
-// fingerprint tells one training from another: what may resume from whose
-// checkpoint. Photos count by name and boxes.
-func fingerprint(d Data, r Recipe) (string, error) {
-	type sample struct {
-		Name  string
-		Boxes []Box
-	}
-	var samples []sample
-	for _, s := range d.Train {
-		samples = append(samples, sample{s.Name, s.Boxes})
-	}
-	data, err := json.Marshal(struct {
-		Recipe  Recipe
-		Classes []string
-		Train   []sample
-		Start   [sha256.Size]byte
-	}{r, d.Classes, samples, sha256.Sum256(d.Start)})
-	if err != nil {
-		return "", fmt.Errorf("fingerprint of the training: %w", err)
-	}
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:]), nil
 }

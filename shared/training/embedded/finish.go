@@ -1,0 +1,91 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/litterloop/litterloop/shared/training/embedded/graph"
+	"github.com/litterloop/litterloop/shared/training/embedded/network"
+)
+
+const (
+	// statisticsBatches measure the batch normalisations of finished weights,
+	// quickStatistics those of a measurement during training.
+	statisticsBatches = 20
+	quickStatistics   = 5
+)
+
+// weights are the averaged parameters and their batch statistics over n batches.
+func (t *training) weights(n int) (graph.Weights, error) {
+	b, err := t.batches.empty()
+	if err != nil {
+		return graph.Weights{}, err
+	}
+	defer b.release()
+	var mean []float32
+	// A copy, as the order of the photos belongs to the stream of training batches.
+	m := newBatches(t.batches.photos, t.recipe)
+	for i := range n {
+		m.fill(b, i+1, streamStatistics, 0)
+		stats, err := t.engine.statistics(b)
+		if err != nil {
+			return graph.Weights{}, fmt.Errorf("measure batch statistics: %w", err)
+		}
+		for _, part := range stats {
+			if mean == nil {
+				mean = make([]float32, len(part))
+			}
+			for j, v := range part {
+				mean[j] += v / float32(n*len(stats))
+			}
+		}
+	}
+	return graph.Weights{Params: t.engine.vector(stateAverage), Stats: mean}, nil
+}
+
+// validate measures the averaged weights during training.
+func (t *training) validate(ctx context.Context) (err error) {
+	if len(t.heldOut) == 0 || t.hooks.Validation == nil {
+		return nil
+	}
+	w, err := t.weights(quickStatistics)
+	if err != nil {
+		return err
+	}
+	p, err := newPredictor(t.config, w, t.recipe.threads())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.close()) }()
+	metrics, err := measure(ctx, p, t.heldOut[:min(len(t.heldOut), quickPhotos)])
+	if err != nil {
+		return fmt.Errorf("validate after step %d: %w", t.done, err)
+	}
+	return t.hooks.Validation(ctx, Validation{Step: t.done, Metrics: metrics})
+}
+
+// finish makes the model.
+func (t *training) finish(ctx context.Context) (*Model, error) {
+	w, err := t.weights(statisticsBatches)
+	if err != nil {
+		return nil, err
+	}
+	m := &Model{Classes: t.config.Classes, ImageSize: t.recipe.ImageSize, ONNX: network.Export(t.config, w, t.recipe.ImageSize)}
+	if m.Checkpoint, err = t.checkpoint().marshal(); err != nil {
+		return nil, err
+	}
+	if m.predictor, err = newPredictor(t.config, w, t.recipe.threads()); err != nil {
+		return nil, err
+	}
+	if len(t.heldOut) == 0 {
+		return m, nil
+	}
+	if m.Metrics, err = measure(ctx, m.predictor, t.heldOut); err == nil && t.hooks.Validation != nil {
+		err = t.hooks.Validation(ctx, Validation{Step: t.done, Final: true, Metrics: m.Metrics})
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("validate the model: %w", err), m.Close())
+	}
+	return m, nil
+}
