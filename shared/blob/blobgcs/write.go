@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync/atomic"
+	"time"
 
 	"cloud.google.com/go/storage"
 
@@ -20,6 +22,8 @@ import (
 const (
 	smallWrite = 1 << 20
 	chunkSize  = 8 << 20
+	// chunkDeadline bounds the repeating of one chunk.
+	chunkDeadline = 20 * time.Second
 )
 
 // Write implements blob.Bucket. A conditional write carries a token of its own in
@@ -76,6 +80,7 @@ func (b *Bucket) writeLarge(ctx context.Context, name string, r io.Reader, o blo
 	defer abort()
 	w := b.writer(ctx, name, o)
 	w.ChunkSize = chunkSize
+	w.ChunkRetryDeadline = chunkDeadline
 	if _, err := io.Copy(w, failing{r}); err != nil {
 		abort() // before Close, which would otherwise end the object here
 		cerr := w.Close()
@@ -104,8 +109,12 @@ func (f failing) Read(p []byte) (int, error) {
 }
 
 func (b *Bucket) writer(ctx context.Context, name string, o blob.WriteOptions) *storage.Writer {
-	// Within a session, chunks are safe to repeat, whatever the condition.
-	w := b.conditional(name, o.IfGeneration).Retryer(append(patience(), storage.WithPolicy(storage.RetryAlways))...).NewWriter(ctx)
+	// Within a session, chunks are safe to repeat, whatever the condition. Left
+	// alone the client would try to begin a session for as long as ctx allows.
+	var failures atomic.Int32
+	repeat := storage.WithErrorFunc(func(err error) bool { return unavailable(err) && failures.Add(1) < maxTries })
+	w := b.conditional(name, o.IfGeneration).Retryer(append(patience(), storage.WithPolicy(storage.RetryAlways), repeat)...).NewWriter(ctx)
+	w.ProgressFunc = func(int64) { failures.Store(0) }
 	w.ContentType = o.ContentType
 	w.Metadata = o.Metadata
 	return w

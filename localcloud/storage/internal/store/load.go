@@ -102,7 +102,9 @@ func (s *Store) apply(r *record) {
 	}
 	if o := r.Object; o != nil {
 		s.lastGeneration = max(s.lastGeneration, o.Generation)
-		s.buckets[o.Bucket].objects.Set(o.Name, o)
+		b := s.buckets[o.Bucket]
+		o.Bucket = b.meta.Name // one string for all, and no request's path kept alive
+		b.objects.Set(o.Name, o)
 	}
 	if o := r.Drop; o != nil {
 		s.buckets[o.Bucket].objects.Delete(o.Name)
