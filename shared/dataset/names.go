@@ -6,6 +6,8 @@ import (
 	"path"
 	"strings"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // maxSegment bytes of one name in a version: file systems end at 255, and the
@@ -17,7 +19,8 @@ const maxSegment = 200
 const maxNameBytes = 1000
 
 // CleanName turns a file_name of labels into a photo's name below its batch:
-// slashes for backslashes, no "./". ok is false for a name that leaves the
+// slashes for backslashes, no "./", accents as NFC composes them, because labels
+// and uploads of one photo may differ in that. ok is false for a name that leaves the
 // batch, names nothing, or is longer than an object's name may be.
 func CleanName(name string) (clean string, ok bool) {
 	name = strings.ReplaceAll(name, `\`, "/")
@@ -29,7 +32,7 @@ func CleanName(name string) (clean string, ok bool) {
 			return "", false
 		}
 	}
-	clean = path.Clean(name)
+	clean = norm.NFC.String(path.Clean(name))
 	return clean, clean != "." && clean != LabelsFile
 }
 

@@ -14,6 +14,7 @@ import (
 	"sync"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/litterloop/litterloop/shared/dataset"
 	"github.com/litterloop/litterloop/shared/dataset/coco"
@@ -100,7 +101,7 @@ func Convert(ctx context.Context, source, out string, o Options) (s Summary, err
 				if o.LabelsOnly {
 					continue
 				}
-				if err := link(filepath.Join(filepath.Dir(labelsFile), filepath.FromSlash(nameOf[p.MD5])), filepath.Join(out, filepath.FromSlash(p.Path))); err != nil {
+				if err := link(photoFile(filepath.Dir(labelsFile), nameOf[p.MD5]), filepath.Join(out, filepath.FromSlash(p.Path))); err != nil {
 					return err
 				}
 			}
@@ -151,7 +152,7 @@ func look(ctx context.Context, root string, labels dataset.Labels, labelsOnly bo
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			data, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(p.Name)))
+			data, err := os.ReadFile(photoFile(root, p.Name))
 			s := dataset.Seen{Fault: errs.Permanentf(photoMissing, "the photo is not beside the labels")}
 			switch {
 			case err == nil:
@@ -166,6 +167,17 @@ func look(ctx context.Context, root string, labels dataset.Labels, labelsOnly bo
 		})
 	}
 	return seen, g.Wait()
+}
+
+// photoFile is a photo's file; on a Mac accents may stand apart in its name.
+func photoFile(root, name string) string {
+	file := filepath.Join(root, filepath.FromSlash(name))
+	if apart := filepath.Join(root, filepath.FromSlash(norm.NFD.String(name))); apart != file {
+		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+			return apart
+		}
+	}
+	return file
 }
 
 // declared takes the labels' word for a photo; its name stands for its content.

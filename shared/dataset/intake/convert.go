@@ -43,7 +43,7 @@ func (in *Intake) convert(ctx context.Context, s dataset.BatchStatus) (dataset.B
 	}
 	seen := make(map[string]dataset.Seen, len(byObject))
 	for object, found := range byObject {
-		seen[object[len(s.Batch)+1:]] = found
+		seen[composed(object[len(s.Batch)+1:])] = found
 	}
 	rec := dataset.NewRecord(s.Batch, l, seen, extra)
 	hash := rec.Hash()
@@ -65,9 +65,9 @@ func (in *Intake) convert(ctx context.Context, s dataset.BatchStatus) (dataset.B
 // list returns the attributes of the photos that labels name, the names of
 // other files, and the largest generation.
 func (in *Intake) list(ctx context.Context, batch string, l dataset.Labels) (photos []blob.Attrs, extra []string, newest int64, err error) {
-	named := make(map[string]bool, len(l.Photos))
+	wanted := make(map[string]bool, len(l.Photos))
 	for _, p := range l.Photos {
-		named[p.Name] = true
+		wanted[p.Name] = true
 	}
 	prefix := batch + "/"
 	for a, err := range in.incoming.List(ctx, prefix) {
@@ -75,7 +75,8 @@ func (in *Intake) list(ctx context.Context, batch string, l dataset.Labels) (pho
 			return nil, nil, 0, err
 		}
 		switch name := a.Name[len(prefix):]; {
-		case named[name]:
+		case wanted[composed(name)]:
+			wanted[composed(name)] = false // a second, of another form, is one too many
 			photos = append(photos, a)
 			newest = max(newest, a.Generation)
 		case name != dataset.LabelsFile && name != "" && name[len(name)-1] != '/':

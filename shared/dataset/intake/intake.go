@@ -111,7 +111,7 @@ func (in *Intake) takePhoto(ctx context.Context, batch, name string) (dataset.Ba
 	if err != nil {
 		return s, err
 	}
-	md5, named := known[name]
+	md5, named := known[composed(name)]
 	if !named {
 		return s, nil
 	}

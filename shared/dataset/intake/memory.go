@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 
+	"golang.org/x/text/unicode/norm"
+
 	"github.com/litterloop/litterloop/shared/blob"
 	"github.com/litterloop/litterloop/shared/dataset"
 	"github.com/litterloop/litterloop/shared/errs"
@@ -65,7 +67,7 @@ func (w *wait) look(ctx context.Context, incoming blob.Bucket) error {
 		if err != nil {
 			return err
 		}
-		delete(w.missing, a.Name[len(prefix):])
+		delete(w.missing, composed(a.Name[len(prefix):]))
 	}
 	return nil
 }
@@ -75,7 +77,7 @@ func (w *wait) look(ctx context.Context, incoming blob.Bucket) error {
 // one such photo is looked up, and after a few that are there after all (their
 // events went to another process) the batch is listed once more.
 func (w *wait) without(ctx context.Context, incoming blob.Bucket, arrived string) ([]string, error) {
-	delete(w.missing, arrived)
+	delete(w.missing, composed(arrived))
 	for found := 0; len(w.missing) > 0; found++ {
 		if found == maxLookups {
 			if err := w.look(ctx, incoming); err != nil {
@@ -87,12 +89,12 @@ func (w *wait) without(ctx context.Context, incoming blob.Bucket, arrived string
 		for sentinel = range w.missing {
 			break
 		}
-		_, err := incoming.Stat(ctx, w.batch+"/"+sentinel)
-		if errors.Is(err, errs.NotFound) {
-			break
-		}
+		there, err := exists(ctx, incoming, w.batch, sentinel)
 		if err != nil {
 			return nil, err
+		}
+		if !there {
+			break
 		}
 		delete(w.missing, sentinel)
 	}
@@ -104,6 +106,22 @@ func (w *wait) without(ctx context.Context, incoming blob.Bucket, arrived string
 }
 
 const maxLookups = 4
+
+// exists looks a photo up by its name, composed or decomposed.
+func exists(ctx context.Context, incoming blob.Bucket, batch, name string) (bool, error) {
+	_, err := incoming.Stat(ctx, batch+"/"+name)
+	if apart := norm.NFD.String(name); errors.Is(err, errs.NotFound) && apart != name {
+		_, err = incoming.Stat(ctx, batch+"/"+apart)
+	}
+	if errors.Is(err, errs.NotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// composed is a photo's name as labels have it after dataset.CleanName. Uploads
+// from a Mac often have accents apart from their letters.
+func composed(name string) string { return norm.NFC.String(name) }
 
 // recorded returns the photos of the accepted record of s: name to MD5.
 func (in *Intake) recorded(ctx context.Context, s dataset.BatchStatus) (map[string]string, error) {
