@@ -206,7 +206,7 @@ type Options struct {
 	Conf        float64 `json:"conf,omitempty" query:"conf" default:"0.25" minimum:"0" maximum:"1" doc:"Return objects of a confidence above it"`
 	IoU         float64 `json:"iou,omitempty" query:"iou" default:"0.7" minimum:"0" maximum:"1" doc:"Of two boxes of a class that overlap more, keep the better"`
 	MaxDet      int     `json:"max_det,omitempty" query:"max_det" default:"300" minimum:"1" maximum:"30000" doc:"Return at most so many objects, the best"`
-	Classes     []int   `json:"classes,omitempty" query:"classes" doc:"Return these class ids alone" example:"[0,2]"`
+	Classes     []int   `json:"classes,omitempty" query:"classes" doc:"Return these class ids alone"`
 	AgnosticNMS bool    `json:"agnostic_nms,omitempty" query:"agnostic_nms" doc:"Let boxes of different classes suppress each other"`
 }
 
