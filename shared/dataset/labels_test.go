@@ -100,3 +100,19 @@ func TestAssemble_classIDsStay(t *testing.T) {
 		t.Errorf("the same content made another version: %+v %v", third.Version, err)
 	}
 }
+
+func TestNewRecord_keepsTheLabelledDuplicate(t *testing.T) {
+	same := Seen{Measured: Measured{MD5: MD5Hex(nil), Width: 10, Height: 10}}
+	l := Labels{Classes: []string{"Can"}, Photos: []LabelledPhoto{{Name: "a.jpg"}, {Name: "b.jpg", Boxes: []Box{{0, 1, 1, 2, 2}}}, {Name: "c.jpg", Boxes: []Box{{0, 2, 2, 2, 2}}}}}
+	rec := NewRecord("b", l, map[string]Seen{"a.jpg": same, "b.jpg": same, "c.jpg": same}, nil)
+	var faults []errs.Code
+	for _, p := range rec.Photos {
+		faults = append(faults, p.Fault)
+	}
+	if d := cmp.Diff([]errs.Code{PhotoDuplicate, "", PhotoDuplicate}, faults); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff([]string{"a.jpg is b.jpg", "c.jpg is b.jpg"}, rec.Findings[0].Examples); d != "" {
+		t.Error(d)
+	}
+}

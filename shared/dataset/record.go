@@ -53,21 +53,19 @@ func NewRecord(batch string, l Labels, seen map[string]Seen, extra []string) Rec
 		names[i] = p.Name
 	}
 	files := distinct(names)
-	first := map[string]string{} // name by MD5
+	kept := keepers(l.Photos, seen)
 	for i, p := range l.Photos {
 		s := seen[p.Name]
 		out := RecordPhoto{Name: p.Name, File: files[i], MD5: s.MD5, Size: s.Size}
-		original, again := first[s.MD5]
 		switch {
 		case s.Fault != nil:
 			code, _ := errs.Reason(s.Fault)
 			out.Fault = cmp.Or(code, "photo-unreadable")
 			r.AddAs(Quarantined, out.Fault, "the photo cannot be used: "+s.Fault.Error(), p.Name)
-		case again:
+		case kept[s.MD5] != i:
 			out.Fault = PhotoDuplicate
-			r.Add(PhotoDuplicate, fmt.Sprintf("%s is %s", p.Name, original))
+			r.Add(PhotoDuplicate, fmt.Sprintf("%s is %s", p.Name, l.Photos[kept[s.MD5]].Name))
 		default:
-			first[s.MD5] = p.Name
 			out.Width, out.Height, out.Orientation = s.Width, s.Height, s.Orientation
 			if p.Width > 0 && p.Height > 0 && !(p.Width == s.Width && p.Height == s.Height) && !(p.Width == s.Height && p.Height == s.Width) {
 				r.Add(SizeDiffers, fmt.Sprintf("%s: declared %dx%d, is %dx%d", p.Name, p.Width, p.Height, s.Width, s.Height))
@@ -84,6 +82,19 @@ func NewRecord(batch string, l Labels, seen map[string]Seen, extra []string) Rec
 	}
 	rec.Findings = r.Findings()
 	return rec
+}
+
+// keepers are, by MD5, the photos that stand for all of the same content: those
+// with the most boxes, of these the first.
+func keepers(photos []LabelledPhoto, seen map[string]Seen) map[string]int {
+	of := make(map[string]int, len(photos))
+	for i, p := range photos {
+		md5 := seen[p.Name].MD5
+		if best, ok := of[md5]; !ok || len(p.Boxes) > len(photos[best].Boxes) {
+			of[md5] = i
+		}
+	}
+	return of
 }
 
 // Hash names the record by its content.

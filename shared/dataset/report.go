@@ -60,7 +60,7 @@ var explained = map[errs.Code]struct {
 	ImageDuplicate:      {Duplicate, "several images have this id; annotations go to the first"},
 	NameDuplicate:       {Duplicate, "several images have this file_name; their boxes go to one photo"},
 	CategoryDuplicate:   {Duplicate, "several categories have this id or name; they are one class"},
-	PhotoDuplicate:      {Duplicate, "the photo is byte for byte another of the batch; the first in name order is kept"},
+	PhotoDuplicate:      {Duplicate, "the photo is byte for byte another of the batch; the one with the most boxes is kept"},
 	NameUnsafe:          {Quarantined, "the file_name leaves the batch (.., an absolute path) or is no name: rename the photo"},
 	NameMissing:         {Quarantined, "the image has no file_name"},
 	PhotoNotInLabels:    {Note, "the photo is not named by the labels, and is not used"},

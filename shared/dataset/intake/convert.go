@@ -34,7 +34,7 @@ func (in *Intake) convert(ctx context.Context, s dataset.BatchStatus) (dataset.B
 		return s, err
 	}
 	byObject, err := in.gather(ctx, photos, h.known())
-	if errors.Is(err, errs.NotFound) {
+	if errors.Is(err, errGone) {
 		in.memory.forget(s)
 		return s, nil
 	}

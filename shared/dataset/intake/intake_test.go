@@ -531,6 +531,45 @@ func TestTake_awkwardNamesGoOn(t *testing.T) {
 	}
 }
 
+// missing is a bucket that does not exist.
+type missing struct{ blob.Bucket }
+
+func (missing) Copy(context.Context, string, blob.Bucket, string, blob.WriteOptions) (blob.Attrs, error) {
+	return blob.Attrs{}, errs.NotFound
+}
+
+func (missing) Write(context.Context, string, io.Reader, blob.WriteOptions) (blob.Attrs, error) {
+	return blob.Attrs{}, errs.NotFound
+}
+
+// A bucket that is not there yet must not look like a photo that is gone: the
+// event would be acknowledged, and the batch lost.
+func TestTake_missingBucketIsTransient(t *testing.T) {
+	w := newWorld(t)
+	w.drop("b/annotations.json", labels(labelled{"a.jpg", nil}))
+	w.put("b/a.jpg", photo(1))
+	_, err := w.intake(w.incoming, missing{w.datasets}).Take(t.Context(), "b/a.jpg")
+	if _, permanent := errs.Reason(err); err == nil || permanent {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A photo deleted while its batch waits: the batch waits on.
+func TestTake_deletedPhotoIsWaitedFor(t *testing.T) {
+	w := newWorld(t)
+	w.drop("b/annotations.json", labels(labelled{"a.jpg", nil}, labelled{"b.jpg", nil}))
+	w.drop("b/a.jpg", photo(1))
+	if err := w.incoming.Delete(t.Context(), "b/a.jpg", blob.Any); err != nil {
+		t.Fatal(err)
+	}
+	if s := w.drop("b/b.jpg", photo(2)); s.State != dataset.Waiting {
+		t.Errorf("got %+v", s)
+	}
+	if s := w.drop("b/a.jpg", photo(1)); s.State != dataset.Converted || s.Counts.Photos != 2 {
+		t.Errorf("got %+v", s)
+	}
+}
+
 // A Mac uploads ü as u and two dots; labels have it as one character.
 func TestTake_accentsApart(t *testing.T) {
 	apart, together := "mu\u0308ll.jpg", "m\u00fcll.jpg"

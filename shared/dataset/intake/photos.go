@@ -52,6 +52,9 @@ func (in *Intake) fetch(ctx context.Context, a blob.Attrs) (dataset.Seen, error)
 		return s, nil
 	}
 	data, _, err := blob.ReadAll(ctx, in.incoming, a.Name)
+	if errors.Is(err, errs.NotFound) {
+		return dataset.Seen{}, errGone
+	}
 	if err != nil {
 		return dataset.Seen{}, err
 	}
@@ -61,6 +64,10 @@ func (in *Intake) fetch(ctx context.Context, a blob.Attrs) (dataset.Seen, error)
 	}
 	return s, in.store(ctx, a.Name, s.MD5, data)
 }
+
+// errGone: a photo was deleted since it was listed. It is not errs.NotFound,
+// which may also mean that a whole bucket is missing.
+var errGone = errors.New("the photo is gone")
 
 // photoTooLarge is the code that imaging has for too many pixels.
 const photoTooLarge errs.Code = "photo-too-large"
