@@ -154,7 +154,7 @@ type cloud struct {
 }
 
 // open starts a server on dir; close is run by the test's end, or before.
-func open(t *testing.T, o run.Options) (c *cloud, closeServer func()) {
+func open(t testing.TB, o run.Options) (c *cloud, closeServer func()) {
 	t.Helper()
 	s, err := run.New(o)
 	if err != nil {
@@ -186,7 +186,7 @@ func open(t *testing.T, o run.Options) (c *cloud, closeServer func()) {
 	return c, closeServer
 }
 
-func dial(t *testing.T, addr string) *cloud {
+func dial(t testing.TB, addr string) *cloud {
 	t.Helper()
 	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
@@ -230,7 +230,7 @@ func to(revision string, percent int32, tag ...string) *runpb.TrafficTarget {
 	}
 }
 
-func (c *cloud) create(t *testing.T, id string, tmpl *runpb.RevisionTemplate, traffic ...*runpb.TrafficTarget) (*runpb.Service, error) {
+func (c *cloud) create(t testing.TB, id string, tmpl *runpb.RevisionTemplate, traffic ...*runpb.TrafficTarget) (*runpb.Service, error) {
 	t.Helper()
 	op, err := c.services.CreateService(t.Context(), &runpb.CreateServiceRequest{
 		Parent: parent, ServiceId: id, Service: &runpb.Service{Template: tmpl, Traffic: traffic},
@@ -244,7 +244,7 @@ func (c *cloud) create(t *testing.T, id string, tmpl *runpb.RevisionTemplate, tr
 
 // settle waits for an operation on the server's side: the clients' own Wait
 // asks again only after up to a second.
-func (c *cloud) settle(t *testing.T, operation string) {
+func (c *cloud) settle(t testing.TB, operation string) {
 	t.Helper()
 	op, err := c.services.LROClient.WaitOperation(t.Context(), &longrunningpb.WaitOperationRequest{Name: operation})
 	if err != nil || !op.Done {
@@ -253,7 +253,7 @@ func (c *cloud) settle(t *testing.T, operation string) {
 }
 
 // update changes the service by read, modify, write.
-func (c *cloud) update(t *testing.T, id string, change func(*runpb.Service)) (*runpb.Service, error) {
+func (c *cloud) update(t testing.TB, id string, change func(*runpb.Service)) (*runpb.Service, error) {
 	t.Helper()
 	s, err := c.services.GetService(t.Context(), &runpb.GetServiceRequest{Name: parent + "/services/" + id})
 	if err != nil {
@@ -268,7 +268,7 @@ func (c *cloud) update(t *testing.T, id string, change func(*runpb.Service)) (*r
 	return op.Poll(t.Context())
 }
 
-func get(t *testing.T, url string) (body string, h http.Header, code int) {
+func get(t testing.TB, url string) (body string, h http.Header, code int) {
 	t.Helper()
 	resp, err := http.Get(url)
 	if err != nil {
@@ -282,8 +282,8 @@ func get(t *testing.T, url string) (body string, h http.Header, code int) {
 	return string(p), resp.Header, resp.StatusCode
 }
 
-func must[T any](v T, err error) func(*testing.T) T {
-	return func(t *testing.T) T {
+func must[T any](v T, err error) func(testing.TB) T {
+	return func(t testing.TB) T {
 		t.Helper()
 		if err != nil {
 			t.Fatal(err)
@@ -292,7 +292,7 @@ func must[T any](v T, err error) func(*testing.T) T {
 	}
 }
 
-func logOf(t *testing.T, dir, name string) string {
+func logOf(t testing.TB, dir, name string) string {
 	t.Helper()
 	p, err := os.ReadFile(filepath.Join(dir, "logs", name+".log"))
 	if err != nil {
