@@ -173,12 +173,20 @@ func badURI(uri string) error {
 }
 
 func (r *Registry) latest(ctx context.Context, model string) (Version, error) {
-	versions, err := r.List(ctx, model)
-	if err != nil {
+	if err := checkModel(model); err != nil {
 		return Version{}, err
 	}
-	if len(versions) == 0 {
+	last := 0
+	for a, err := range r.bucket.List(ctx, versionPrefix(model)) {
+		if err != nil {
+			return Version{}, fmt.Errorf("list versions of %q: %w", model, err)
+		}
+		if n, ok := versionNumber(model, a.Name); ok {
+			last = max(last, n)
+		}
+	}
+	if last == 0 {
 		return Version{}, fmt.Errorf("latest version of model %q: %w", model, errs.NotFound)
 	}
-	return versions[len(versions)-1], nil
+	return r.Get(ctx, model, last)
 }
