@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -48,6 +49,21 @@ func TestCreate_isIdempotentByRun(t *testing.T) {
 	}
 	if diff := cmp.Diff([]registry.Version{first, second}, all); diff != "" {
 		t.Errorf("List (-want +got):\n%s", diff)
+	}
+}
+
+func TestCreate_modelNamesOfAllKinds(t *testing.T) {
+	r := registry.New(blobmem.New("models"), fixed)
+	for _, model := range []string{"50%d", "%s", "a b", "Müll", "versions", "model.json", strings.Repeat("x", 200)} {
+		create(t, r, model, "r1")
+		if v := create(t, r, model, "r2"); v.Version != 2 {
+			t.Errorf("model %q: second version is %d", model, v.Version)
+		}
+	}
+	for _, model := range []string{"", ".", "..", "a/b", "a:b", "a\nb", strings.Repeat("x", 201)} {
+		if _, err := r.Create(t.Context(), registry.Version{Model: model, Run: "r1"}); err == nil {
+			t.Errorf("model name %q was taken", model)
+		}
 	}
 }
 

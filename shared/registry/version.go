@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/litterloop/litterloop/shared/blob"
@@ -72,8 +74,9 @@ func (r *Registry) Create(ctx context.Context, v Version) (Version, error) {
 }
 
 func versionNumber(model, object string) (n int, ok bool) {
-	_, err := fmt.Sscanf(object, versionPrefix(model)+"%08d.json", &n)
-	return n, err == nil && object == versionDocument(model, n)
+	digits, ok := strings.CutSuffix(strings.TrimPrefix(object, versionPrefix(model)), ".json")
+	n, err := strconv.Atoi(digits)
+	return n, ok && err == nil && object == versionDocument(model, n)
 }
 
 func (r *Registry) writeVersion(ctx context.Context, v Version, generation int64) error {
