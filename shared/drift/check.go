@@ -5,8 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/litterloop/litterloop/shared/blob"
 	"github.com/litterloop/litterloop/shared/errs"
@@ -73,13 +76,8 @@ func (c *Checker) report(ctx context.Context, v registry.Version, to time.Time) 
 	if born := v.Created.Add(-time.Hour); born.After(from) {
 		from = born
 	}
-	for row, err := range predictionlog.Read(ctx, c.predictions, from, to) {
-		if err != nil {
-			return nil, err
-		}
-		if row.Model == in.Model && row.ModelVersion == in.ModelVersion {
-			in.Log = append(in.Log, row)
-		}
+	if in.Log, err = c.readLog(ctx, in.Model, in.ModelVersion, from, to); err != nil {
+		return nil, err
 	}
 	if in.Package, err = c.reference(ctx, v); err != nil {
 		return nil, err
@@ -99,6 +97,39 @@ func (c *Checker) report(ctx context.Context, v registry.Version, to time.Time) 
 		return nil, err
 	}
 	return c.store.Save(ctx, r, page)
+}
+
+// logReaders is how many days of the log are read at a time. Nine weeks are
+// some 1,500 folders and as many files; one after another they would take a
+// function's whole time limit.
+const logReaders = 16
+
+// readLog returns a version's rows of [from, to).
+func (c *Checker) readLog(ctx context.Context, model, version string, from, to time.Time) ([]predictionlog.Row, error) {
+	const day = 24 * time.Hour
+	days := make([][]predictionlog.Row, (max(to.Sub(from), 0)+day-1)/day)
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(logReaders)
+	for i := range days {
+		start := from.Add(time.Duration(i) * day)
+		end := start.Add(day)
+		if end.After(to) {
+			end = to
+		}
+		g.Go(func() error {
+			for row, err := range predictionlog.Read(ctx, c.predictions, start, end) {
+				if err != nil {
+					return err
+				}
+				if row.Model == model && row.ModelVersion == version {
+					days[i] = append(days[i], row)
+				}
+			}
+			return nil
+		})
+	}
+	err := g.Wait()
+	return slices.Concat(days...), err
 }
 
 // reference reads the package's predictions on its validation split. A package

@@ -88,3 +88,45 @@ func TestCheck(t *testing.T) {
 		})
 	}
 }
+
+// TestCheck_history checks against the version's own log, in many files and days.
+func TestCheck_history(t *testing.T) {
+	models, predictions := blobmem.New("models"), blobmem.New("predictions")
+	rng := rand.New(rand.NewPCG(3, 3))
+	for d := range 64 {
+		from := noon.AddDate(0, 0, d-64)
+		parquetIn(t, predictions, predictionlog.Dir(from)+"a-1.parquet", drift.Harmless.Rows(rng, 40, from, time.Hour))
+	}
+	v := serves{Model: "litter", Version: 1, Package: "runs/r1/package/", Created: noon.AddDate(0, 0, -90)}
+	checker := drift.NewChecker(drift.DefaultPolicy(), "litter", v, models, predictions, func() time.Time { return noon })
+	r, _, err := checker.Check(t.Context(), noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Reference.Source != drift.History || r.Reference.Photos != 56*40 || r.Window.Photos != 40 || r.Verdict.Outcome != drift.Stable {
+		t.Errorf("reference %+v, window %+v, %s; want 56 days of 40 photos, a window of 40, stable", r.Reference, r.Window, r.Verdict.Reason)
+	}
+}
+
+// TestCheck_twiceIsOneReport: the same window again, or a later one with no
+// photo more, is the report that stands.
+func TestCheck_twiceIsOneReport(t *testing.T) {
+	checker, predictions := newChecker(t)
+	rng := rand.New(rand.NewPCG(2, 2))
+	from := noon.Add(-30 * time.Minute)
+	parquetIn(t, predictions, predictionlog.Dir(from)+"a-1.parquet", drift.Harmless.Rows(rng, 60, from, 20*time.Minute))
+	first, _, err := checker.Check(t.Context(), noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []time.Time{noon, noon.Add(time.Minute)} {
+		r, s, err := checker.Check(t.Context(), at)
+		if err != nil || r.ID != first.ID || s.ID != first.ID {
+			t.Errorf("at %s: report %s (%v), want %s", at, r.ID, err, first.ID)
+		}
+	}
+	parquetIn(t, predictions, predictionlog.Dir(from)+"a-2.parquet", drift.Harmless.Rows(rng, 1, noon.Add(-time.Minute), time.Second))
+	if r, _, err := checker.Check(t.Context(), noon.Add(time.Minute)); err != nil || r.ID == first.ID {
+		t.Errorf("a photo more: report %s (%v), want a new one", r.ID, err)
+	}
+}

@@ -31,7 +31,7 @@ type definition struct {
 // odd photo does not outweigh a shift of all.
 var definitions = []definition{
 	{"confidence_mean", "Mean confidence of a photo's boxes", "", confidenceMean, 0.01, nil},
-	{"confidence_max", "Highest confidence of a photo's boxes", "0 without boxes", confidenceMax, 0.01, nil},
+	{"confidence_max", "Highest confidence of a photo's boxes", "", confidenceMax, 0.01, nil},
 	{"boxes", "Boxes a photo", "", func(r *predictionlog.Row) float64 { return float64(len(r.Boxes)) }, 0.1, nil},
 	{"empty", "Photos without a box", "", func(r *predictionlog.Row) float64 { return indicator(len(r.Boxes) == 0) }, 0.02, nil},
 	{"box_area", "Mean box size, as side relative to the photo's", "", boxMean(func(r *predictionlog.Row, b predictionlog.Box) float64 {
@@ -73,7 +73,7 @@ func confidenceMean(r *predictionlog.Row) float64 {
 
 func confidenceMax(r *predictionlog.Row) float64 {
 	if len(r.Boxes) == 0 {
-		return 0 // nothing was found with any confidence
+		return math.NaN()
 	}
 	return float64(slices.MaxFunc(r.Boxes, func(a, b predictionlog.Box) int { return cmp.Compare(a.Confidence, b.Confidence) }).Confidence)
 }

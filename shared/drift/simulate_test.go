@@ -52,7 +52,8 @@ func (c tally) report(b *testing.B, shifts map[string]*tally) {
 // BenchmarkSimulate_package checks windows against a model's own reference.
 func BenchmarkSimulate_package(b *testing.B) {
 	p := DefaultPolicy()
-	for _, c := range []struct{ reference, window, checks int }{{25, 40, 3000}, {40, 30, 3000}, {40, 60, 3000}, {40, 100, 3000}, {100, 100, 1500}} {
+	p.Splits = 2000
+	for _, c := range []struct{ reference, window, checks int }{{40, 30, 1500}, {40, 60, 1500}, {40, 100, 1500}} {
 		b.Run(fmt.Sprintf("reference=%d/window=%d", c.reference, c.window), func(b *testing.B) {
 			for b.Loop() {
 				rng := rand.New(rand.NewPCG(uint64(c.reference), uint64(c.window)))
@@ -82,13 +83,13 @@ func BenchmarkSimulate_package(b *testing.B) {
 // differ among themselves.
 func BenchmarkSimulate_year(b *testing.B) {
 	p := DefaultPolicy()
-	for _, perDay := range []int{60, 300} {
+	for _, perDay := range []int{60, 300} { // four years of the first, one of the second
 		for _, rhythm := range []bool{false, true} {
 			b.Run(fmt.Sprintf("photos=%d/rhythm=%v", perDay, rhythm), func(b *testing.B) {
 				for b.Loop() {
 					var harmless tally
 					shifts := map[string]*tally{"slight": {}, "moderate": {}, "severe": {}}
-					for year := range 2 {
+					for year := range 3*60/perDay + 1 {
 						liveYear(p, uint64(year), perDay, rhythm, &harmless, shifts)
 					}
 					harmless.report(b, shifts)
