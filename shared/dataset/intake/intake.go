@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -171,30 +172,32 @@ func (in *Intake) proceed(ctx context.Context, s dataset.BatchStatus, arrived st
 	if err != nil {
 		return s, err
 	}
-	missing, err := w.without(ctx, in.incoming, arrived)
-	if err != nil {
+	if err := w.strike(ctx, in.incoming, arrived); err != nil {
 		return s, err
 	}
-	if len(missing) == 0 {
+	n := len(w.missing)
+	if n == 0 {
 		return in.convert(ctx, s)
 	}
-	if n := len(missing); len(s.Examples) > 0 && n > s.Missing/2 && (n > alwaysNoted || n == s.Missing) {
+	fresh := in.o.Now().Sub(s.Updated) < notedEvery
+	if len(s.Examples) > 0 && (n >= s.Missing || n > alwaysNoted && n > s.Missing/2 && fresh) {
 		return s, nil
 	}
-	slices.Sort(missing)
+	names := slices.Sorted(maps.Keys(w.missing))
 	return in.update(ctx, s.Batch, func(now *dataset.BatchStatus) error {
-		if now.LabelsMD5 != s.LabelsMD5 || now.State != dataset.Waiting || len(now.Examples) > 0 && now.Missing <= len(missing) {
+		if now.LabelsMD5 != s.LabelsMD5 || now.State != dataset.Waiting || len(now.Examples) > 0 && now.Missing <= n {
 			return blob.ErrUnchanged
 		}
-		now.Missing, now.Examples = len(missing), missing[:min(len(missing), maxMissing)]
+		now.Missing, now.Examples = n, names[:min(n, maxMissing)]
 		return nil
 	})
 }
 
-// The status of a waiting batch is written when the number of missing photos
-// has halved, and for each of the last few: a bucket takes about one write a
-// second to one object, and photos come faster.
+// The status of a waiting batch is written at most so often, but when the number
+// of missing photos has halved, and for each of the last few: a bucket takes
+// about one write a second to one object, and photos come faster.
 const (
+	notedEvery  = 2 * time.Second
 	alwaysNoted = 10
 	maxMissing  = 20
 )

@@ -214,6 +214,20 @@ func TestTake_saysWhatItWaitsFor(t *testing.T) {
 	}
 }
 
+func TestTake_statusKeepsUpWithSlowUploads(t *testing.T) {
+	w := newWorld(t)
+	now := noon
+	w.in.o.Now = func() time.Time { return now }
+	names, content := batch(30, 0)
+	w.drop("b/annotations.json", content[dataset.LabelsFile])
+	for i, name := range names[:5] {
+		now = now.Add(time.Minute)
+		if s := w.drop("b/"+name, content[name]); s.Missing != 29-i {
+			t.Errorf("lacking %d photos the status says %d", 29-i, s.Missing)
+		}
+	}
+}
+
 // Whatever the order and number of events, and however many handle them at
 // once, the end is the same.
 func TestTake_anyOrder(t *testing.T) {

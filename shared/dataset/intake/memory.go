@@ -72,37 +72,27 @@ func (w *wait) look(ctx context.Context, incoming blob.Bucket) error {
 	return nil
 }
 
-// without returns what is missing once arrived is struck out. It is never longer
-// than the truth was when the event came: as long as something seems missing,
-// one such photo is looked up, and after a few that are there after all (their
-// events went to another process) the batch is listed once more.
-func (w *wait) without(ctx context.Context, incoming blob.Bucket, arrived string) ([]string, error) {
+// strike strikes arrived out. What is left is empty only if nothing was missing
+// when the event came, and something in it was missing: as long as a photo seems
+// to be, it is looked up, and after a few that are there after all (their events
+// went to another process) the batch is listed once more.
+func (w *wait) strike(ctx context.Context, incoming blob.Bucket, arrived string) error {
 	delete(w.missing, composed(arrived))
 	for found := 0; len(w.missing) > 0; found++ {
 		if found == maxLookups {
-			if err := w.look(ctx, incoming); err != nil {
-				return nil, err
-			}
-			break
+			return w.look(ctx, incoming)
 		}
 		var sentinel string
 		for sentinel = range w.missing {
 			break
 		}
 		there, err := exists(ctx, incoming, w.batch, sentinel)
-		if err != nil {
-			return nil, err
-		}
-		if !there {
-			break
+		if err != nil || !there {
+			return err
 		}
 		delete(w.missing, sentinel)
 	}
-	names := make([]string, 0, len(w.missing))
-	for name := range w.missing {
-		names = append(names, name)
-	}
-	return names, nil
+	return nil
 }
 
 const maxLookups = 4
