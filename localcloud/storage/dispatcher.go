@@ -72,7 +72,11 @@ func (d *dispatcher) run(ctx context.Context, events <-chan []store.Event) {
 				d.delivered([]int64{a.event.ID})
 				continue
 			}
-			d.log.Warn("storage: a notification waits to be published again", "topic", a.event.Notification.Topic, "object", a.event.Object.Name, "in", a.backoff, "err", a.err)
+			level := slog.LevelDebug // the first failure says it all
+			if a.backoff == minBackoff {
+				level = slog.LevelWarn
+			}
+			d.log.Log(ctx, level, "storage: a notification waits to be published again", "topic", a.event.Notification.Topic, "object", a.event.Object.Name, "in", a.backoff, "err", a.err)
 			pause := a.backoff
 			a.backoff = min(2*a.backoff, maxBackoff)
 			time.AfterFunc(pause, func() {

@@ -2,10 +2,8 @@ package store
 
 import (
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -130,19 +128,29 @@ func (c *Content) close(fsync bool) error {
 }
 
 // A blob's name is random: nothing a client sends ever becomes part of a path.
-func blobPath(dir, blob string) string { return filepath.Join(dir, blob[:2], blob) }
+// rand.Text draws from shards, whose letters name the directories.
+const shards = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
-// newBlob calls create with a fresh path, again after making its directory.
-func newBlob(dir string, create func(path string) error) (blob string, err error) {
-	blob = rand.Text()
-	path := blobPath(dir, blob)
-	err = create(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err = os.MkdirAll(filepath.Dir(path), 0o700); err == nil {
-			err = create(path)
+func blobPath(dir, blob string) string { return filepath.Join(dir, blob[:1], blob) }
+
+// makeShards makes the blobs' directories, once and for all: with fsync, a blob's
+// own directory is then the only one left to flush.
+func makeShards(dir string, fsync bool) error {
+	for i := range len(shards) {
+		if err := os.MkdirAll(filepath.Join(dir, shards[i:i+1]), 0o700); err != nil {
+			return err
 		}
 	}
-	if err != nil {
+	if fsync {
+		return syncDir(dir)
+	}
+	return nil
+}
+
+// newBlob calls create with a fresh path.
+func newBlob(dir string, create func(path string) error) (blob string, err error) {
+	blob = rand.Text()
+	if err := create(blobPath(dir, blob)); err != nil {
 		return "", fmt.Errorf("%w: create a file for the content: %w", ErrUnavailable, err)
 	}
 	return blob, nil

@@ -11,6 +11,9 @@ import (
 // load reads the newest journal. Older ones and *.tmp are what a crash during
 // compaction left; blobs that no object names are uploads that never ended.
 func (s *Store) load() error {
+	if err := makeShards(s.blobDir(), s.opts.Fsync); err != nil {
+		return err
+	}
 	names, err := filepath.Glob(filepath.Join(s.dir, "journal.*"))
 	if err != nil {
 		return err

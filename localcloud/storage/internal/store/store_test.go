@@ -17,7 +17,13 @@ import (
 
 func openDir(t testing.TB, dir string) *Store {
 	t.Helper()
-	s, err := Open(Options{Dir: dir, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	return openOptions(t, Options{Dir: dir})
+}
+
+func openOptions(t testing.TB, o Options) *Store {
+	t.Helper()
+	o.Now, o.Log = time.Now, slog.New(slog.DiscardHandler)
+	s, err := Open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,13 +35,18 @@ func openDir(t testing.TB, dir string) *Store {
 func withBucket(t testing.TB, dir string) *Store {
 	t.Helper()
 	s := openDir(t, dir)
+	addBucket(t, s)
+	return s
+}
+
+func addBucket(t testing.TB, s *Store) {
+	t.Helper()
 	if _, err := s.CreateBucket(&Bucket{Name: "b"}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.AddNotification(Notification{Bucket: "b", Topic: "t"}, false); err != nil {
 		t.Fatal(err)
 	}
-	return s
 }
 
 func put(t testing.TB, s *Store, name, content string) *Object {
@@ -152,6 +163,16 @@ func TestOpen_bringsEverythingBack(t *testing.T) {
 	}
 }
 
+func TestOpen_fsync(t *testing.T) {
+	dir := t.TempDir()
+	s := openOptions(t, Options{Dir: dir, Fsync: true})
+	addBucket(t, s)
+	fill(t, s)
+	before := s.state(t)
+	s.Close()
+	sameState(t, before, openOptions(t, Options{Dir: dir, Fsync: true}).state(t))
+}
+
 func TestCompact_keepsEverything(t *testing.T) {
 	dir := t.TempDir()
 	s := withBucket(t, dir)
@@ -260,7 +281,7 @@ func TestOpen_afterCrashDuringCompaction(t *testing.T) {
 	fill(t, s)
 	before := s.state(t)
 	s.Close()
-	for name, content := range map[string]string{"journal.00000001.tmp": "half a snapsh", "blobs/AA/AAORPHAN": "an upload that never ended"} {
+	for name, content := range map[string]string{"journal.00000001.tmp": "half a snapsh", "blobs/A/AAORPHAN": "an upload that never ended"} {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			t.Fatal(err)
