@@ -45,8 +45,8 @@ type Recipe struct {
 func DefaultRecipe() Recipe {
 	return Recipe{
 		Steps: 1000, BatchSize: 4, Parts: 2, ImageSize: 256, Width: 16, Seed: 1,
-		LearningRate: 4e-3, FinalLearningRate: 0.02, WarmupSteps: 50, WeightDecay: 0.02, EMADecay: 0.995,
-		ContinueSteps: 400, ContinueLearningRate: 2e-3,
+		LearningRate: 6e-3, FinalLearningRate: 0.02, WarmupSteps: 50, WeightDecay: 0.02, EMADecay: 0.995,
+		ContinueSteps: 400, ContinueLearningRate: 3e-3,
 		BoxWeight: 7.5, ClassWeight: 1, Augment: augment.DefaultPolicy(), PlainShare: 0.2,
 		CheckpointEvery: 100, ValidateEvery: 250,
 	}
