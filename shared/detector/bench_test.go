@@ -5,6 +5,9 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+
+	"github.com/litterloop/litterloop/shared/imaging"
+	"golang.org/x/sys/unix"
 )
 
 // BenchmarkDetect is a whole answer, photo to boxes, with a real network where
@@ -27,11 +30,29 @@ func BenchmarkDetect(b *testing.B) {
 		}
 		b.Run(c.name+"/alone", func(b *testing.B) {
 			b.ReportAllocs()
+			defer reportCPU(b)()
 			for b.Loop() {
 				detect()
 			}
 		})
+		b.Run(c.name+"/model-alone", func(b *testing.B) { // what no server can be below
+			w := <-d.workers
+			defer func() { d.workers <- w }()
+			im, err := imaging.Decode(photo)
+			if err != nil {
+				b.Fatal(err)
+			}
+			g := d.fit(im.W, im.H)
+			g.Letterbox(w.input, im)
+			defer reportCPU(b)()
+			for b.Loop() {
+				if err := d.lone.run(b.Context(), w, g.InputW, g.InputH, func([]float32, []int64) error { return nil }); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 		b.Run(c.name+"/16-callers", func(b *testing.B) {
+			defer reportCPU(b)()
 			var wg sync.WaitGroup
 			turns := make(chan struct{})
 			for range 16 {
@@ -48,6 +69,21 @@ func BenchmarkDetect(b *testing.B) {
 			wg.Wait()
 		})
 	}
+}
+
+// reportCPU adds the processor time of an operation, which other programs on
+// the machine disturb less than its wall time.
+func reportCPU(b *testing.B) func() {
+	before := cpu()
+	return func() { b.ReportMetric(float64(cpu()-before)/float64(b.N)/1e6, "cpu-ms/op") }
+}
+
+func cpu() int64 {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return u.Utime.Nano() + u.Stime.Nano()
 }
 
 // BenchmarkSuppress is the decoding of a busy output: 8,400 anchors, 60 classes.

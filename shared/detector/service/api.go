@@ -33,6 +33,12 @@ func (s *server) handler() http.Handler {
 		Summary: "The model that is served", Description: "Its classes, input and lineage.", Tags: []string{"model"},
 	}, s.describe)
 
+	huma.Register(api, huma.Operation{
+		OperationID: "feedback", Method: http.MethodPost, Path: "/v1/feedback", DefaultStatus: http.StatusCreated,
+		Summary: "Correct a prediction", Tags: []string{"detect"},
+		Description: "Tells what is really on a photo that was answered before. It is kept beside the prediction log, for labelling and for measuring the model in use. Sending the same correction twice keeps it once.",
+	}, s.feedback)
+
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.Handle("GET /metrics", s.metrics.handler())

@@ -22,6 +22,8 @@ const (
 	overloaded     errs.Code = "overloaded"
 	tooSlow        errs.Code = "timeout"
 	uploadSlow     errs.Code = "upload-timeout"
+	feedbackOff    errs.Code = "feedback-off"
+	feedbackBad    errs.Code = "feedback-invalid"
 )
 
 // statuses of the reasons; a permanent error without one is 422.
@@ -34,6 +36,7 @@ var statuses = map[errs.Code]int{
 	imaging.Unsupported:       http.StatusUnsupportedMediaType,
 	imaging.Unreadable:        http.StatusUnprocessableEntity,
 	detector.QueryInvalid:     http.StatusUnprocessableEntity,
+	feedbackOff:               http.StatusConflict,
 	uriRefused:                http.StatusUnprocessableEntity,
 	overloaded:                http.StatusTooManyRequests,
 	uploadSlow:                http.StatusRequestTimeout,

@@ -56,7 +56,11 @@ func Run(ctx context.Context, c Config, d Deps) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.close()) }()
+	loaded := make(chan struct{})
+	defer func() {
+		<-loaded
+		err = errors.Join(err, s.close())
+	}()
 	server := &http.Server{
 		Handler:           s.handler(),
 		ReadHeaderTimeout: 10 * time.Second,
@@ -67,8 +71,11 @@ func Run(ctx context.Context, c Config, d Deps) (err error) {
 	}
 	ended := make(chan error, 2)
 	go func() { ended <- server.Serve(listener) }()
+	loading, giveUp := context.WithCancel(ctx)
+	defer giveUp()
 	go func() {
-		if err := s.load(ctx); err != nil {
+		defer close(loaded)
+		if err := s.load(loading); err != nil {
 			ended <- err
 		}
 	}()
@@ -77,6 +84,7 @@ func Run(ctx context.Context, c Config, d Deps) (err error) {
 	case <-ctx.Done():
 		d.Log.Info("shutting down: finishing requests in work")
 	}
+	close(s.ending)
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 	defer cancel()
 	if shut := server.Shutdown(stop); shut != nil {
@@ -93,8 +101,10 @@ type server struct {
 	c       Config
 	d       Deps
 	metrics *metrics
-	log     *predictionlog.Logger // nil when off
+	store   predictionlog.Store   // nil when predictions are not logged
+	log     *predictionlog.Logger // nil likewise
 	slots   chan struct{}
+	ending  chan struct{} // closed when no model will come any more
 	ready   chan struct{} // closed once model is served
 	model   *served       // readable after ready
 }
@@ -106,13 +116,13 @@ type served struct {
 }
 
 func newServer(ctx context.Context, c Config, d Deps) (*server, error) {
-	s := &server{c: c, d: d, slots: make(chan struct{}, c.MaxInFlight), ready: make(chan struct{})}
-	store, err := s.store(ctx)
-	if err != nil {
+	s := &server{c: c, d: d, slots: make(chan struct{}, c.MaxInFlight), ready: make(chan struct{}), ending: make(chan struct{})}
+	var err error
+	if s.store, err = s.openStore(ctx); err != nil {
 		return nil, err
 	}
-	if store != nil {
-		s.log, err = predictionlog.NewLogger(store, predictionlog.Options{
+	if s.store != nil {
+		s.log, err = predictionlog.NewLogger(s.store, predictionlog.Options{
 			Instance: c.instance(uuid.NewString()[:8]), Spool: c.Spool, Policy: c.Log, Now: d.Now, Log: d.Log,
 		})
 		if err != nil {
@@ -123,8 +133,8 @@ func newServer(ctx context.Context, c Config, d Deps) (*server, error) {
 	return s, nil
 }
 
-// store opens where predictions are logged; nil when they are not.
-func (s *server) store(ctx context.Context) (predictionlog.Store, error) {
+// openStore opens where predictions are logged; nil when they are not.
+func (s *server) openStore(ctx context.Context) (predictionlog.Store, error) {
 	bucket, ok := strings.CutPrefix(s.c.LogTo, "gs://")
 	switch {
 	case s.c.LogTo == "off":
@@ -194,6 +204,13 @@ func (s *server) await(ctx context.Context) (*served, error) {
 	select {
 	case <-s.ready:
 		return s.model, nil
+	default:
+	}
+	select {
+	case <-s.ready:
+		return s.model, nil
+	case <-s.ending:
+		return nil, fmt.Errorf("%w: the service ends before its model was ready", errs.Unavailable)
 	case <-ctx.Done():
 		return nil, fmt.Errorf("the model is not ready yet: %w", ctx.Err())
 	}
