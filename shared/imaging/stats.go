@@ -23,7 +23,7 @@ func Measure(im *Image) Stats {
 }
 
 // MeasureInput looks at the photo inside a model's input, as Letterbox wrote it.
-// Luma is ITU-R BT.601: 0.299 R + 0.587 G + 0.114 B.
+// Luma is ITU-R BT.601: 0.299 R + 0.587 G + 0.114 B, times 255.
 func MeasureInput(input []float32, g Geometry) Stats {
 	w, h := g.ScaledW, g.ScaledH
 	rows := make([]float32, 3*w) // the last three rows of luma
@@ -32,9 +32,10 @@ func MeasureInput(input []float32, g Geometry) Stats {
 	for y := range h {
 		r, gr, b := g.planes(input, y)
 		l := row(y)
-		var sum, squares float32 // of a row: float32 holds it well enough
-		for x := range l {
-			v := 255 * (0.299*r[x] + 0.587*gr[x] + 0.114*b[x])
+		gr, b, l = gr[:len(r)], b[:len(r)], l[:len(r)] // one length: no bounds are checked below
+		var sum, squares float32                       // of a row: float32 holds it well enough
+		for x, red := range r {
+			v := 76.245*red + 149.685*gr[x] + 29.07*b[x]
 			l[x] = v
 			sum += v
 			squares += v * v
@@ -43,18 +44,27 @@ func MeasureInput(input []float32, g Geometry) Stats {
 		if y < 2 || w < 3 {
 			continue
 		}
-		above, here := row(y-2), row(y-1)
-		sum, squares = 0, 0
-		for x := 1; x < w-1; x++ {
-			v := above[x] + l[x] + here[x-1] + here[x+1] - 4*here[x]
-			sum += v
-			squares += v * v
-		}
+		sum, squares = laplace(row(y-2), row(y-1), l)
 		laplacian.add(w-2, sum, squares)
 	}
 	mean, variance := luma.of()
 	_, sharp := laplacian.of()
 	return Stats{Brightness: float32(mean), Contrast: float32(math.Sqrt(variance)), Sharpness: float32(sharp)}
+}
+
+// laplace sums the Laplacian of a row, and its squares.
+func laplace(above, here, below []float32) (sum, squares float32) {
+	n := len(here)
+	above, below = above[:n], below[:n]
+	left, middle := here[0], here[1]
+	for x := 2; x < n; x++ {
+		right := here[x]
+		v := above[x-1] + below[x-1] + left + right - 4*middle
+		sum += v
+		squares += v * v
+		left, middle = middle, right
+	}
+	return sum, squares
 }
 
 // moments sums values and their squares.
