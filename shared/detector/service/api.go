@@ -108,6 +108,9 @@ func detectOperation(api huma.API) huma.Operation {
 	} {
 		responses[code] = &huma.Response{Description: text, Content: map[string]*huma.MediaType{"application/problem+json": {Schema: schema(api, Problem{})}}}
 	}
+	for _, kind := range []string{"image/jpeg", "image/png"} {
+		responses["200"].Content[kind] = &huma.MediaType{Schema: &huma.Schema{Type: "string", Format: "binary"}}
+	}
 	return huma.Operation{
 		OperationID: "detect", Method: http.MethodPost, Path: "/v1/detect", Tags: []string{"detect"},
 		Summary:     "Find objects on photos",

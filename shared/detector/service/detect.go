@@ -1,16 +1,22 @@
 package service
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"image/jpeg"
+	"image/png"
 	"net/http"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/google/uuid"
 	"github.com/litterloop/litterloop/shared/detector"
+	"github.com/litterloop/litterloop/shared/detector/annotate"
 	"github.com/litterloop/litterloop/shared/errs"
+	"github.com/litterloop/litterloop/shared/imaging"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 )
@@ -18,7 +24,8 @@ import (
 // detectInput leaves the body to the handler: it comes in three forms.
 type detectInput struct {
 	Options
-	request *http.Request
+	Annotate bool `query:"annotate" doc:"Answer the photo itself, its boxes drawn (JPEG, or PNG where Accept asks for that). Accept: image/jpeg or image/png does the same"`
+	request  *http.Request
 }
 
 // Resolve keeps the request.
@@ -45,6 +52,10 @@ func (s *server) detect(ctx context.Context, in *detectInput) (*huma.StreamRespo
 	if err != nil {
 		return nil, problem(err)
 	}
+	picture := in.picture()
+	if picture != "" && len(up.photos) != 1 {
+		return nil, problem(errs.Permanentf(detector.QueryInvalid, "one photo at a time can be annotated, not %d", len(up.photos)))
+	}
 	answers := make([]Answer, len(up.photos))
 	for i, p := range up.photos {
 		if answers[i], err = s.answer(ctx, model, p, in.query(), traceID(in.request)); err != nil {
@@ -53,6 +64,13 @@ func (s *server) detect(ctx context.Context, in *detectInput) (*huma.StreamRespo
 			}
 			return nil, problem(err)
 		}
+	}
+	if picture != "" {
+		out, err := s.drawn(up.photos[0].data, answers[0], picture)
+		if err != nil {
+			return nil, problem(err)
+		}
+		return out, nil
 	}
 	if up.list {
 		return reply(answers), nil
@@ -72,6 +90,45 @@ func (s *server) answer(ctx context.Context, model *served, p photo, q detector.
 		s.log.Add(model.row(a, r, len(p.data), s.c.Revision, traceID, s.d.Now()), p.data)
 	}
 	return a, nil
+}
+
+// picture is the media type of the annotated photo that was asked for; "" is
+// none.
+func (i *detectInput) picture() string {
+	accept := i.request.Header.Get("Accept")
+	switch {
+	case strings.HasPrefix(accept, "image/png"):
+		return "image/png"
+	case i.Annotate, strings.HasPrefix(accept, "image/jpeg"):
+		return "image/jpeg"
+	}
+	return ""
+}
+
+// drawn answers the photo with its boxes.
+func (s *server) drawn(photo []byte, a Answer, kind string) (*huma.StreamResponse, error) {
+	im := new(imaging.Image)
+	if err := imaging.DecodeInto(im, photo, imaging.Options{MaxPixels: s.c.MaxPixels}); err != nil {
+		return nil, err
+	}
+	out, err := annotate.Draw(im, a.Detections)
+	if err != nil {
+		return nil, err
+	}
+	var buf bytes.Buffer
+	if kind == "image/png" {
+		err = png.Encode(&buf, out)
+	} else {
+		err = jpeg.Encode(&buf, out, &jpeg.Options{Quality: 90})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("encode the annotated photo: %w", err)
+	}
+	return &huma.StreamResponse{Body: func(ctx huma.Context) {
+		ctx.SetHeader("Content-Type", kind)
+		ctx.SetHeader("X-Prediction-Id", a.ID)
+		_, _ = ctx.BodyWriter().Write(buf.Bytes()) // the client may be gone
+	}}, nil
 }
 
 // query are the options as the detector takes them, where zero means default.

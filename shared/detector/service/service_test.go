@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"image"
+	_ "image/jpeg" // what the service answers
 	"io"
 	"log/slog"
 	"mime/multipart"
@@ -233,6 +235,20 @@ func TestDetect_severalPhotosGiveAList(t *testing.T) {
 	}
 	if len(list) != 2 || list[0].Photo != "wide.jpg" || list[1].Image != (Size{160, 240}) || list[0].ID == list[1].ID {
 		t.Errorf("answers %+v", list)
+	}
+}
+
+func TestDetect_annotated(t *testing.T) {
+	s := start(t, nil)
+	photo := read(t, testdata+"turned.jpg")
+	code, header, p := s.do(t, http.MethodPost, "/v1/detect?annotate=true", "image/jpeg", bytes.NewReader(photo))
+	m, format, err := image.Decode(bytes.NewReader(p))
+	if code != http.StatusOK || err != nil || format != "jpeg" || m.Bounds() != image.Rect(0, 0, 160, 240) || header.Get("X-Prediction-Id") == "" {
+		t.Errorf("%d %v: %v %s %v", code, header, err, format, m)
+	}
+	kind, body := form(t, nil, testdata+"wide.jpg", testdata+"turned.jpg")
+	if code, _, p := s.do(t, http.MethodPost, "/v1/detect?annotate=true", kind, bytes.NewReader(body)); code != http.StatusUnprocessableEntity {
+		t.Errorf("two photos: %d %.100s", code, p)
 	}
 }
 
