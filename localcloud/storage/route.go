@@ -2,10 +2,9 @@ package storage
 
 import (
 	"fmt"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -43,26 +42,6 @@ func (d *deaf) Header() http.Header         { return d.header }
 func (d *deaf) Write(p []byte) (int, error) { return len(p), nil }
 func (d *deaf) WriteHeader(int)             {}
 
-func local(hostport string) bool {
-	host, _, err := net.SplitHostPort(hostport)
-	if err != nil {
-		host = strings.Trim(hostport, "[]")
-	}
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback()
-}
-
-func localOrigin(origin string) bool {
-	if origin == "" {
-		return true
-	}
-	u, err := url.Parse(origin)
-	return err == nil && local(u.Host)
-}
-
 // request is an API request with its path taken apart.
 type request struct {
 	*http.Request
@@ -78,10 +57,7 @@ func (r *request) base() string { return "http://" + r.Host }
 // route finds the method for a path. Names arrive percent-encoded, so the path
 // is split before it is decoded; net/http's own mux would clean "..", "//".
 func (s *Server) route(w http.ResponseWriter, hr *http.Request) error {
-	var raw []string
-	for part := range strings.SplitSeq(strings.TrimPrefix(hr.URL.EscapedPath(), "/"), "/") {
-		raw = append(raw, part)
-	}
+	raw := strings.Split(strings.TrimPrefix(hr.URL.EscapedPath(), "/"), "/")
 	p := make([]string, len(raw))
 	for i, part := range raw {
 		var err error
@@ -95,16 +71,11 @@ func (s *Server) route(w http.ResponseWriter, hr *http.Request) error {
 	}
 	r := &request{Request: hr, query: query}
 	trimmed := func(prefix ...string) bool {
-		if len(p) < len(prefix) {
-			return false
+		found := len(p) >= len(prefix) && slices.Equal(p[:len(prefix)], prefix)
+		if found {
+			p = p[len(prefix):]
 		}
-		for i := range prefix {
-			if p[i] != prefix[i] {
-				return false
-			}
-		}
-		p, raw = p[len(prefix):], raw[len(prefix):]
-		return true
+		return found
 	}
 	switch {
 	case trimmed("upload", "storage", "v1", "b"), trimmed("resumable", "upload", "storage", "v1", "b"):

@@ -102,9 +102,6 @@ func (s *Store) Close() error {
 
 func (s *Store) blobDir() string { return filepath.Join(s.dir, "blobs") }
 
-// Dir is the store's directory, where the server keeps its upload sessions.
-func (s *Store) Dir() string { return s.dir }
-
 func (s *Store) journalPath(number int) string {
 	return filepath.Join(s.dir, fmt.Sprintf("journal.%08d", number))
 }
