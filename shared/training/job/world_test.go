@@ -204,14 +204,14 @@ func (w *world) version(id string, sequence int64) {
 	ctx := w.t.Context()
 	v := dataset.Version{Schema: 1, ID: id, Sequence: sequence, Classes: []string{"can", "bottle"}}
 	var lines bytes.Buffer
-	for i := range 6 {
+	for i := range 4 {
 		photo := fmt.Appendf(nil, "photo %d of %s", i, id)
 		sum := md5.Sum(photo)
 		p := dataset.Photo{
 			Path: fmt.Sprintf("images/val/%d.jpg", i), MD5: hex.EncodeToString(sum[:]), Size: int64(len(photo)),
 			Split: dataset.Val, Boxes: []dataset.Box{{Class: i % 2, X: 10, Y: 10, W: 20, H: 20}},
 		}
-		if i >= 3 {
+		if i >= 2 {
 			p.Split, p.Path = dataset.Train, fmt.Sprintf("images/train/%d.jpg", i)
 		}
 		if _, err := w.datasets.Bucket.Write(ctx, dataset.ContentObject(p.MD5), bytes.NewReader(photo), blob.WriteOptions{IfGeneration: blob.Any}); err != nil {
