@@ -16,7 +16,7 @@ func BenchmarkDetect(b *testing.B) {
 	needRuntime(b)
 	for _, c := range []struct{ name, model, photo string }{
 		{"fixture", "testdata/dynamic.onnx", "testdata/wide.jpg"},
-		{"yolo11n/1.2MP", filepath.Join(shared, "parity", "yolo11n_dynamic.onnx"), filepath.Join(shared, "exif_orientation", "Landscape_1.jpg")},
+		{"yolo11n/2.2MP", filepath.Join(shared, "parity", "yolo11n_dynamic.onnx"), filepath.Join(shared, "exif_orientation", "Landscape_1.jpg")},
 	} {
 		photo, err := os.ReadFile(c.photo)
 		if err != nil {
