@@ -127,31 +127,35 @@ func BenchmarkServerPublish(b *testing.B) {
 	stop()
 }
 
-// BenchmarkNew is a start on 20,000 messages still owed.
+// BenchmarkNew is a start, on nothing and on 20,000 messages still owed.
 func BenchmarkNew(b *testing.B) {
-	dir := b.TempDir()
-	s, err := pubsub.New(pubsub.Options{Dir: dir})
-	if err != nil {
-		b.Fatal(err)
-	}
-	c := serve(b, s)
-	topic := createTopic(b, c, "objects")
-	createSub(b, c, &pb.Subscription{Name: "objects", Topic: topic})
-	for range 20_000 {
-		if err := s.Publish(b.Context(), topic, map[string]string{"eventType": "OBJECT_FINALIZE"}, make([]byte, 600)); err != nil {
-			b.Fatal(err)
-		}
-	}
-	if err := s.Close(); err != nil {
-		b.Fatal(err)
-	}
-	for b.Loop() {
-		s, err := pubsub.New(pubsub.Options{Dir: dir})
-		if err != nil {
-			b.Fatal(err)
-		}
-		if err := s.Close(); err != nil {
-			b.Fatal(err)
-		}
+	for _, owed := range []int{0, 20_000} {
+		b.Run(fmt.Sprintf("owed=%d", owed), func(b *testing.B) {
+			dir := b.TempDir()
+			s, err := pubsub.New(pubsub.Options{Dir: dir})
+			if err != nil {
+				b.Fatal(err)
+			}
+			c := serve(b, s)
+			topic := createTopic(b, c, "objects")
+			createSub(b, c, &pb.Subscription{Name: "objects", Topic: topic})
+			for range owed {
+				if err := s.Publish(b.Context(), topic, map[string]string{"eventType": "OBJECT_FINALIZE"}, make([]byte, 600)); err != nil {
+					b.Fatal(err)
+				}
+			}
+			if err := s.Close(); err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				s, err := pubsub.New(pubsub.Options{Dir: dir})
+				if err != nil {
+					b.Fatal(err)
+				}
+				if err := s.Close(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

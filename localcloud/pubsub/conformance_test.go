@@ -188,6 +188,7 @@ func (s service) giveBack(sub string, m *pb.ReceivedMessage) {
 // empty says that nothing may be pulled now.
 func (s service) empty(sub string) {
 	s.t.Helper()
+	//lint:ignore SA1019 nothing else asks without waiting
 	res, err := s.c.SubscriptionAdminClient.Pull(s.t.Context(), &pb.PullRequest{Subscription: sub, MaxMessages: 10, ReturnImmediately: true})
 	if err != nil {
 		s.t.Fatal(err)

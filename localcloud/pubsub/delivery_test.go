@@ -121,6 +121,7 @@ func pass(d time.Duration) {
 // pull takes what is there now.
 func pull(t *testing.T, s *Server, sub string) []*pb.ReceivedMessage {
 	t.Helper()
+	//lint:ignore SA1019 nothing else asks without waiting
 	res, err := (subscriber{s: s}).Pull(t.Context(), &pb.PullRequest{Subscription: sub, MaxMessages: 1000, ReturnImmediately: true})
 	if err != nil {
 		t.Fatal(err)

@@ -56,7 +56,8 @@ func (r subscriber) Pull(ctx context.Context, q *pb.PullRequest) (*pb.PullRespon
 		}
 		changed := sub.changed()
 		r.s.mu.Unlock()
-		if len(res.ReceivedMessages) > 0 || q.ReturnImmediately { //nolint:staticcheck // clients still send it
+		//lint:ignore SA1019 clients still send it
+		if len(res.ReceivedMessages) > 0 || q.ReturnImmediately {
 			return res, nil
 		}
 		select {

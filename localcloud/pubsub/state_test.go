@@ -88,6 +88,7 @@ func TestRestart_anyHistory(t *testing.T) {
 // pullSome takes up to n messages; none when there is no such subscription.
 func pullSome(t *testing.T, s *Server, sub string, n int32) []*pb.ReceivedMessage {
 	t.Helper()
+	//lint:ignore SA1019 nothing else asks without waiting
 	res, err := (subscriber{s: s}).Pull(t.Context(), &pb.PullRequest{Subscription: sub, MaxMessages: n, ReturnImmediately: true})
 	if err != nil {
 		return nil
