@@ -194,6 +194,17 @@ func TestSelectForLabelling_spreadsOut(t *testing.T) {
 		}
 		seen[photo.ID] = true
 	}
+	for i := range 20 {
+		in.Log[i].Photo = "photos/kept.jpg"
+	}
+	for _, photo := range Analyse(p, in).ToLabel {
+		if photo.Photo == "" {
+			t.Errorf("photo %s is to be labelled and was not kept", photo.ID)
+		}
+	}
+	for i := range 20 {
+		in.Log[i].Photo = ""
+	}
 	twins := slices.Repeat(in.Log[:1], 20) // twenty of one photo and one other
 	for i := range twins {
 		twins[i].ID += string(rune('a' + i))

@@ -59,16 +59,21 @@ func choose(p Policy, r *Report, reference, window []predictionlog.Row) (differ,
 
 // selectForLabelling picks count photos that are uncertain, novel and unlike
 // each other: greedily the photo with the largest product of worth (novelty and
-// uncertainty) and distance to the nearest one already picked (k-centre).
+// uncertainty) and distance to the nearest one already picked (k-centre). Photos
+// that were not kept can't be labelled; they are listed only where none was kept.
 func selectForLabelling(window []predictionlog.Row, places []place, novelty []float64, count int) []int {
+	kept := slices.ContainsFunc(window, func(r predictionlog.Row) bool { return r.Photo != "" })
+	taken, left := make([]bool, len(window)), 0
 	worth, nearest := make([]float64, len(window)), make([]float64, len(window))
 	for i := range window {
 		worth[i] = 0.1 + novelty[i] + uncertainty(window[i])
 		nearest[i] = 1
+		if taken[i] = kept && window[i].Photo == ""; !taken[i] {
+			left++
+		}
 	}
 	var picked []int
-	taken := make([]bool, len(window))
-	for len(picked) < min(count, len(window)) {
+	for len(picked) < min(count, left) {
 		best := -1
 		for i := range window {
 			if !taken[i] && (best < 0 || worth[i]*nearest[i] > worth[best]*nearest[best]) {

@@ -13,7 +13,7 @@ import (
 // the real split is one of these, so the chance of a false alarm is what the
 // level says however small the reference is (a permutation test). Windows drawn
 // from the reference alone know nothing beyond its 40 photos and alarm two to
-// five times as often as they should.
+// four times as often as they should.
 func split(t *table, size, draws int, seed uint64) [][]float64 {
 	rng := rand.New(rand.NewPCG(seed, uint64(t.photos)<<32|uint64(size)))
 	order := rng.Perm(t.photos)
