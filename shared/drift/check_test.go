@@ -3,6 +3,8 @@ package drift_test
 import (
 	"bytes"
 	"context"
+	"image"
+	"image/png"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -128,5 +130,43 @@ func TestCheck_twiceIsOneReport(t *testing.T) {
 	parquetIn(t, predictions, predictionlog.Dir(from)+"a-2.parquet", drift.Harmless.Rows(rng, 1, noon.Add(-time.Minute), time.Second))
 	if r, _, err := checker.Check(t.Context(), noon.Add(time.Minute)); err != nil || r.ID == first.ID {
 		t.Errorf("a photo more: report %s (%v), want a new one", r.ID, err)
+	}
+}
+
+// TestCheck_embedsSampledPhotos: the page shows the photos that were kept, and
+// goes without those that are gone or damaged.
+func TestCheck_embedsSampledPhotos(t *testing.T) {
+	checker, predictions := newChecker(t)
+	var photo bytes.Buffer
+	if err := png.Encode(&photo, image.NewGray(image.Rect(0, 0, 640, 480))); err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{"photos/good.png": photo.String(), "photos/damaged.jpg": "damaged"} {
+		if _, err := predictions.Write(t.Context(), name, strings.NewReader(content), blob.WriteOptions{IfGeneration: blob.Any}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	from := noon.Add(-30 * time.Minute)
+	rows := drift.Severe.Rows(rand.New(rand.NewPCG(2, 2)), 60, from, 20*time.Minute)
+	for i := range rows {
+		rows[i].Photo = []string{"photos/good.png", "photos/damaged.jpg", "photos/gone.jpg"}[i%3]
+	}
+	parquetIn(t, predictions, predictionlog.Dir(from)+"a-1.parquet", rows)
+	r, s, err := checker.Check(t.Context(), noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := 0
+	for _, p := range r.Differ {
+		if p.Photo == "photos/good.png" {
+			want++
+		}
+	}
+	page, _, err := blob.ReadAll(t.Context(), predictions, strings.TrimPrefix(s.HTML, "gs://predictions/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := bytes.Count(page, []byte("data:image/jpeg;base64,")); got != want || want == 0 {
+		t.Errorf("%d pictures on the page, want %d", got, want)
 	}
 }
