@@ -107,7 +107,7 @@ func TestDecode_damagedPhotoDoesNotSpoilTheNext(t *testing.T) {
 func TestDecode_everyPrefixIsRefused(t *testing.T) {
 	for _, name := range []string{"420.jpg", "progressive.jpg", "restarts.jpg", "orientation6.jpg", "rgba.png", "lossy.webp", "oriented.webp"} {
 		photo := read(t, name)
-		for n := range len(photo) {
+		for n := 0; n < len(photo); n += 1 + n/800*6 { // every header byte, every seventh of the pixels
 			_, err := Decode(photo[:n:n])
 			if err == nil {
 				// Metadata after the pixels may be missing.

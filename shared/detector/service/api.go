@@ -39,6 +39,14 @@ func (s *server) handler() http.Handler {
 		Description: "Tells what is really on a photo that was answered before. It is kept beside the prediction log, for labelling and for measuring the model in use. Sending the same correction twice keeps it once.",
 	}, s.feedback)
 
+	huma.Register(api, huma.Operation{
+		OperationID: "predict", Method: http.MethodPost, Path: s.c.PredictRoute, MaxBodyBytes: s.c.MaxBody,
+		Summary: "Find objects on photos, as Vertex AI asks", Tags: []string{"detect"},
+	}, s.predict)
+
+	if route := s.c.HealthRoute; route != "" && route != "/readyz" && route != "/healthz" {
+		mux.HandleFunc("GET "+route, s.readyz)
+	}
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.Handle("GET /metrics", s.metrics.handler())

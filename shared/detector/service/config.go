@@ -3,6 +3,7 @@ package service
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -23,6 +24,8 @@ type Config struct {
 	MaxBody      int64         // MAX_BODY_MB
 	MaxPixels    int           // MAX_MEGAPIXELS of a photo
 	PhotoBuckets []string      // PHOTO_BUCKETS that gs:// photos may lie in, by comma; * is any
+	PredictRoute string        // AIP_PREDICT_ROUTE: where Vertex AI sends its instances
+	HealthRoute  string        // AIP_HEALTH_ROUTE: where it asks for readiness; empty: /readyz alone
 	MaxInFlight  int           // MAX_IN_FLIGHT requests; more are answered 429
 	Timeout      time.Duration // REQUEST_TIMEOUT of one detection request, its upload included
 
@@ -31,6 +34,9 @@ type Config struct {
 	Spool string // PREDICTION_LOG_SPOOL: a directory for files while the bucket is away; empty: memory
 	Log   predictionlog.Policy
 }
+
+// plainRoute is a path without wildcards.
+var plainRoute = regexp.MustCompile(`^(/[-_.:A-Za-z0-9]+)+$`)
 
 // FromEnv reads the configuration; every fault is reported at once.
 func FromEnv(getenv func(string) string) (Config, error) {
@@ -46,6 +52,8 @@ func FromEnv(getenv func(string) string) (Config, error) {
 		MaxBody:      int64(e.number("MAX_BODY_MB", 32, 1, 2048)) << 20,
 		MaxPixels:    e.number("MAX_MEGAPIXELS", 100, 1, 1000) * 1_000_000,
 		PhotoBuckets: strings.Split(e.text("PHOTO_BUCKETS", "*"), ","),
+		PredictRoute: e.text("AIP_PREDICT_ROUTE", "/predict"),
+		HealthRoute:  e.text("AIP_HEALTH_ROUTE", ""),
 		MaxInFlight:  e.number("MAX_IN_FLIGHT", 64, 1, 100_000),
 		Timeout:      e.duration("REQUEST_TIMEOUT", time.Minute),
 		LogTo:        e.text("PREDICTION_LOG", "off"),
@@ -66,6 +74,11 @@ func FromEnv(getenv func(string) string) (Config, error) {
 		e.fault("MODEL_URI is not set: give models:/NAME@ALIAS, gs://BUCKET/PACKAGE/, a directory or an .onnx file")
 	case strings.HasPrefix(c.ModelURI, "models:/") && c.ModelsBucket == "":
 		e.fault("MODEL_URI=%q needs MODELS_BUCKET: the bucket of the registry", c.ModelURI)
+	}
+	for key, route := range map[string]string{"AIP_PREDICT_ROUTE": c.PredictRoute, "AIP_HEALTH_ROUTE": c.HealthRoute} {
+		if route != "" && !plainRoute.MatchString(route) {
+			e.fault("%s=%q is no path such as /predict", key, route)
+		}
 	}
 	if c.Provider != "cpu" && c.Provider != "cuda" {
 		e.fault("EXECUTION_PROVIDER=%q is neither cpu nor cuda", c.Provider)

@@ -35,19 +35,11 @@ func (i *detectInput) Resolve(ctx huma.Context) []error {
 }
 
 func (s *server) detect(ctx context.Context, in *detectInput) (*huma.StreamResponse, error) {
-	select {
-	case s.slots <- struct{}{}:
-		defer func() { <-s.slots }()
-	default:
-		return nil, huma.ErrorWithHeaders(problem(errs.Permanentf(overloaded, "%d requests are in work already: try again in a second", cap(s.slots))),
-			http.Header{"Retry-After": {"1"}})
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.c.Timeout)
-	defer cancel()
-	model, err := s.await(ctx)
+	ctx, model, leave, err := s.enter(ctx)
 	if err != nil {
-		return nil, problem(err)
+		return nil, err
 	}
+	defer leave()
 	up, err := s.receive(ctx, in.request, &in.Options)
 	if err != nil {
 		return nil, problem(err)
@@ -76,6 +68,25 @@ func (s *server) detect(ctx context.Context, in *detectInput) (*huma.StreamRespo
 		return reply(answers), nil
 	}
 	return reply(answers[0]), nil
+}
+
+// enter takes a place among the requests in work, and the model. An error is an
+// answer already.
+func (s *server) enter(ctx context.Context) (context.Context, *served, func(), error) {
+	select {
+	case s.slots <- struct{}{}:
+	default:
+		return nil, nil, nil, huma.ErrorWithHeaders(problem(errs.Permanentf(overloaded, "%d requests are in work already: try again in a second", cap(s.slots))),
+			http.Header{"Retry-After": {"1"}})
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.c.Timeout)
+	leave := func() { cancel(); <-s.slots }
+	model, err := s.await(ctx)
+	if err != nil {
+		leave()
+		return nil, nil, nil, problem(err)
+	}
+	return ctx, model, leave, nil
 }
 
 // answer detects on one photo and logs it.

@@ -54,7 +54,7 @@ type Model struct {
 
 // Photo reads a golden photo.
 func (m *Model) Photo(ctx context.Context, file string) ([]byte, error) {
-	if file != path.Base(file) {
+	if file != path.Base(file) || file == "." || file == ".." {
 		return nil, errs.Permanentf(BadPackage, "golden photo %q is no plain file name", file)
 	}
 	return m.files.read(ctx, modelpackage.GoldenDir+file)
