@@ -59,12 +59,14 @@ func frame(out draw.Image, box image.Rectangle, line int, ink image.Image) {
 	}
 }
 
-// label writes text on a tab above the box, or inside where there is no room.
+// label writes text on a tab above the box, or inside where there is no room, and
+// within the photo's width.
 func label(out draw.Image, box image.Rectangle, line int, face font.Face, text string, ink image.Image) {
 	m := face.Metrics()
 	height := (m.Ascent + m.Descent).Ceil()
-	top := max(box.Min.Y-height, 0)
-	tab := image.Rect(box.Min.X, top, box.Min.X+font.MeasureString(face, text).Ceil()+2*line, top+height)
+	width := font.MeasureString(face, text).Ceil() + 2*line
+	top, left := max(box.Min.Y-height, 0), max(min(box.Min.X, out.Bounds().Max.X-width), 0)
+	tab := image.Rect(left, top, left+width, top+height)
 	draw.Draw(out, tab, ink, image.Point{}, draw.Src)
 	d := font.Drawer{Dst: out, Src: image.White, Face: face, Dot: fixed.P(tab.Min.X+line, top+m.Ascent.Ceil())}
 	d.DrawString(text)
