@@ -34,12 +34,12 @@ func (f Faults) pubsub() pubsub.Faults {
 		var published atomic.Int64
 		p.AfterCommit = func() {
 			if published.Add(1) == int64(f.CrashAfter) {
-				os.Exit(crashed)
+				os.Exit(Crashed)
 			}
 		}
 	}
 	return p
 }
 
-// crashed is the exit status of a process that kill -9 ended, as a shell sees it.
-const crashed = 137
+// Crashed is the exit status of a process that kill -9 ended, as a shell sees it.
+const Crashed = 137

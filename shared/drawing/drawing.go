@@ -10,6 +10,9 @@ import (
 	"image/jpeg"
 	"math"
 	"math/rand/v2"
+	"runtime"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Classes of the drawn litter; a Box's Class is an index into it.
@@ -55,14 +58,15 @@ var mix = map[Kind][]float64{
 // photo, whatever n is.
 func Set(seed uint64, n int, kind Kind) ([]Photo, error) {
 	photos := make([]Photo, n)
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
 	for i := range photos {
-		p, err := Draw(seed, i, kind)
-		if err != nil {
-			return nil, err
-		}
-		photos[i] = p
+		g.Go(func() (err error) {
+			photos[i], err = Draw(seed, i, kind)
+			return err
+		})
 	}
-	return photos, nil
+	return photos, g.Wait()
 }
 
 // Draw draws the photo of one seed, index and kind.

@@ -2,7 +2,6 @@ package demo
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"image"
@@ -17,12 +16,15 @@ import (
 	"github.com/litterloop/litterloop/shared/imaging"
 )
 
-// Sizes of the drawn story.
-const (
-	drawnFirst   = 200 // of which a fifth is held out
-	drawnSecond  = 30
-	drawnTraffic = 60
-)
+// Sizes are how many photos the drawn story has.
+type Sizes struct {
+	First   int // labelled, of the usual kind; a fifth is held out
+	Second  int // labelled, of the new kind: too few to train for by themselves
+	Traffic int // of each kind
+}
+
+// DefaultSizes is the story that people see.
+var DefaultSizes = Sizes{First: 200, Second: 30, Traffic: 60}
 
 // Photo is a photo of the story with what is truly on it.
 type Photo struct {
@@ -46,7 +48,7 @@ type Material struct {
 }
 
 // drawn makes the material of the drawn story.
-func drawn(seed uint64) (Material, error) {
+func drawn(seed uint64, n Sizes) (Material, error) {
 	m := Material{Classes: drawing.Classes}
 	for _, part := range []struct {
 		to   *[]Photo
@@ -54,10 +56,10 @@ func drawn(seed uint64) (Material, error) {
 		n    int
 		kind drawing.Kind
 	}{
-		{&m.First, seed, drawnFirst, drawing.Day},
-		{&m.Second, seed + 1, drawnSecond, drawing.Dusk},
-		{&m.Usual, seed + 2, drawnTraffic, drawing.Day},
-		{&m.New, seed + 3, drawnTraffic, drawing.Dusk},
+		{&m.First, seed, n.First, drawing.Day},
+		{&m.Second, seed + 1, n.Second, drawing.Dusk},
+		{&m.Usual, seed + 2, n.Traffic, drawing.Day},
+		{&m.New, seed + 3, n.Traffic, drawing.Dusk},
 	} {
 		photos, err := drawing.Set(part.seed, part.n, part.kind)
 		if err != nil {
@@ -205,9 +207,9 @@ func batch(photos []Photo, classes []string, seed uint64) ([]client.File, error)
 }
 
 // material chooses the story: drawn, or from a directory.
-func material(_ context.Context, dir string, seed uint64) (Material, error) {
-	if dir == "" {
-		return drawn(seed)
+func material(o Options) (Material, error) {
+	if o.Data == "" {
+		return drawn(o.Seed, o.Sizes)
 	}
-	return fromDirectory(dir, seed)
+	return fromDirectory(o.Data, o.Seed)
 }

@@ -17,14 +17,18 @@ import (
 	"github.com/litterloop/litterloop/localcloud"
 )
 
+// Policy is the demo's own policy file.
+//
 //go:embed policy.yaml
-var policy []byte
+var Policy []byte
 
 // Options of a demo.
 type Options struct {
 	State  string
 	Data   string // directory with photos and annotations.json; empty: drawn
 	Seed   uint64
+	Sizes  Sizes  // of the drawn story
+	Policy []byte // policy file of a new state; nil: the demo's own
 	Faults localcloud.Faults
 	Log    *slog.Logger
 	Out    *os.File // where progress is shown
@@ -50,6 +54,9 @@ type story struct {
 // Run tells the story from wherever the state is in it. Its error says where
 // the loop did not close.
 func Run(ctx context.Context, o Options) (sum Summary, err error) {
+	if o.Policy == nil {
+		o.Policy = Policy
+	}
 	s := &story{o: o, board: progress.New(o.Out)}
 	defer s.board.Close()
 	if err := s.open(ctx); err != nil {
@@ -106,14 +113,14 @@ func (s *story) open(ctx context.Context) (err error) {
 		return err
 	}
 	stage := s.board.Stage("start the local cloud")
-	s.loop, err = local.Start(ctx, local.Options{State: s.o.State, Schedule: schedule, Policy: policy, Faults: s.o.Faults, Log: s.o.Log})
+	s.loop, err = local.Start(ctx, local.Options{State: s.o.State, Schedule: schedule, Policy: s.o.Policy, Faults: s.o.Faults, Log: s.o.Log})
 	if err != nil {
 		stage.Fail(err)
 		return err
 	}
 	stage.Done("storage, Pub/Sub, scheduler, Cloud Run, six functions")
 	stage = s.board.Stage("prepare photos")
-	if s.material, err = material(ctx, s.o.Data, s.o.Seed); err != nil {
+	if s.material, err = material(s.o); err != nil {
 		stage.Fail(err)
 		return errors.Join(err, s.loop.Close(ctx))
 	}

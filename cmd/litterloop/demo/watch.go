@@ -188,10 +188,14 @@ func (s *story) noDrift(ctx context.Context) error {
 		if s.journal.Sent["new"] != nil || fired(snap) != nil {
 			return "was made", nil
 		}
-		if d := snap.Drift; d != nil && d.Verdict.Outcome != drift.Insufficient {
-			return fmt.Sprintf("%s: %s", d.Verdict.Outcome, d.Verdict.Reason), nil
+		d := snap.Drift
+		switch {
+		case d == nil || d.Window.Photos < len(s.material.Usual) && d.Verdict.Outcome == drift.Insufficient:
+			return "", nil // the log is still being written
+		case d.Verdict.Outcome == drift.Insufficient:
+			return "", errors.New("too little data for a verdict on drift: " + d.Verdict.Reason)
 		}
-		return "", nil
+		return fmt.Sprintf("%s: %s", d.Verdict.Outcome, d.Verdict.Reason), nil
 	})
 }
 
