@@ -23,6 +23,11 @@ import (
 // person, seldom enough to leave the processors to the training.
 const look = 400 * time.Millisecond
 
+// patience is how long the schedule may take to find drift once all photos of the
+// new kind were answered: the log is written within a second, and checks follow
+// every few.
+const patience = 40 * time.Second
+
 // watch shows a stage until see says that it is done, from snapshots of the loop.
 func (s *story) watch(ctx context.Context, title string, see func(*progress.Stage, client.Snapshot) (done string, err error)) error {
 	stage := s.board.Stage(title)
@@ -217,12 +222,16 @@ func (s *story) held(ctx context.Context) error {
 
 // drifted watches drift being found and the retraining fired for it.
 func (s *story) drifted(ctx context.Context) error {
+	begin := time.Now()
 	return s.watch(ctx, "drift check", func(stage *progress.Stage, snap client.Snapshot) (string, error) {
 		if e := fired(snap); e != nil {
 			return fmt.Sprintf("retrain %s: %s", e.Decision.Outcome, strings.Join(e.Decision.Reasons, ", ")), nil
 		}
 		if d := snap.Drift; d != nil {
 			stage.Set(0, 1, "%s, score %.1f of %.1f", d.Verdict.Outcome, d.Verdict.Score, d.Verdict.Threshold)
+			if time.Since(begin) > patience && d.Verdict.Outcome == drift.Stable {
+				return "", fmt.Errorf("no drift was found on photos of the new kind: %s", d.Verdict.Reason)
+			}
 		}
 		return "", nil
 	})
