@@ -34,6 +34,7 @@ type cli struct {
 	Up      upCmd      `cmd:"" help:"Run the local cloud until interrupted."`
 	Drop    dropCmd    `cmd:"" help:"Drop a directory of labelled photos as a batch."`
 	Status  statusCmd  `cmd:"" help:"Show batches, versions, trainings, what serves and what waits."`
+	Data    dataCmd    `cmd:"" help:"List, fetch, verify and compare data set versions; convert labels on disk."`
 	Models  modelsCmd  `cmd:"" help:"List model versions, aliases and gates."`
 	Predict predictCmd `cmd:"" help:"Ask the deployed detector about a photo."`
 	Drift   driftCmd   `cmd:"" help:"Check for drift now."`
@@ -56,7 +57,7 @@ func run(ctx context.Context, args []string, stdout io.Writer, stderr *os.File) 
 	var c cli
 	c.stdout, c.stderr = stdout, stderr
 	parser, err := kong.New(&c, kong.Name("litterloop"), kong.UsageOnError(),
-		kong.Description("MLOps for object detection without a platform team."),
+		kong.Description("MLOps for object detection without a platform team."), kong.Vars{"versionHelp": versionHelp},
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(&c.globals), kong.Writers(stdout, stderr))
 	if err != nil {
 		fmt.Fprintln(stderr, "litterloop:", err)
