@@ -94,11 +94,16 @@ func Approve(ctx context.Context, b blob.Bucket, id, who, why string, now time.T
 	return err
 }
 
+// LoadApproval returns a version's approval; errs.NotFound when there is none.
+func LoadApproval(ctx context.Context, b blob.Bucket, id string) (a Approval, err error) {
+	_, err = blob.ReadJSON(ctx, b, dataset.VersionObject(id, dataset.ApprovalFile), &a)
+	return a, err
+}
+
 // Approved tells whether a person approved the version in spite of everything
 // that blocks it now.
 func Approved(ctx context.Context, b blob.Bucket, r Result) (bool, error) {
-	var a Approval
-	_, err := blob.ReadJSON(ctx, b, dataset.VersionObject(r.Dataset, dataset.ApprovalFile), &a)
+	a, err := LoadApproval(ctx, b, r.Dataset)
 	if errors.Is(err, errs.NotFound) {
 		return false, nil
 	}
