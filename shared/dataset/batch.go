@@ -3,6 +3,7 @@ package dataset
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,8 +43,8 @@ type BatchStatus struct {
 	Record           string     `json:"record,omitempty"` // hash of the batch record that was accepted
 	Newest           int64      `json:"newest,omitempty"` // largest generation it was made from
 	Version          string     `json:"version,omitempty"`
-	Counts           Counts     `json:"counts"` // accepted
-	Findings         []Finding  `json:"findings,omitempty"`
+	Counts           Counts     `json:"counts"`             // accepted
+	Findings         []Finding  `json:"findings,omitempty"` // in code order
 	Updated          time.Time  `json:"updated"`
 }
 
@@ -55,12 +56,22 @@ func (s BatchStatus) WaitsFor() string {
 	case s.LabelsMD5 == "":
 		return "labels: " + s.Batch + "/" + LabelsFile
 	default:
+		names := s.Examples[:min(len(s.Examples), maxNamed)]
 		more := ""
-		if s.Missing > len(s.Examples) {
+		if s.Missing > len(names) {
 			more = ", …"
 		}
-		return fmt.Sprintf("%d of %d photos: %s%s", s.Missing, s.Photos, strings.Join(s.Examples, ", "), more)
+		return fmt.Sprintf("%d of %d photos: %s%s", s.Missing, s.Photos, strings.Join(names, ", "), more)
 	}
+}
+
+// maxNamed missing photos are named to people in a line.
+const maxNamed = 5
+
+// Refused tells whether something of the batch was left out or all of it was
+// rejected, of which its RejectedObject tells.
+func (s BatchStatus) Refused() bool {
+	return s.State == Rejected || slices.ContainsFunc(s.Findings, func(f Finding) bool { return f.Kind == Quarantined })
 }
 
 // LabelsFile is a batch's COCO labels, under BATCH/ in the incoming bucket.

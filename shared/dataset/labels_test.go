@@ -104,7 +104,7 @@ func TestAssemble_classIDsStay(t *testing.T) {
 func TestNewRecord_keepsTheLabelledDuplicate(t *testing.T) {
 	same := Seen{Measured: Measured{MD5: MD5Hex(nil), Width: 10, Height: 10}}
 	l := Labels{Classes: []string{"Can"}, Photos: []LabelledPhoto{{Name: "a.jpg"}, {Name: "b.jpg", Boxes: []Box{{0, 1, 1, 2, 2}}}, {Name: "c.jpg", Boxes: []Box{{0, 2, 2, 2, 2}}}}}
-	rec := NewRecord("b", l, map[string]Seen{"a.jpg": same, "b.jpg": same, "c.jpg": same}, nil)
+	rec := NewRecord("b", l, map[string]Seen{"a.jpg": same, "b.jpg": same, "c.jpg": same})
 	var faults []errs.Code
 	for _, p := range rec.Photos {
 		faults = append(faults, p.Fault)

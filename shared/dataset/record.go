@@ -43,8 +43,8 @@ type RecordPhoto struct {
 }
 
 // NewRecord settles a batch. seen tells of every photo that the labels name, by
-// name; extra are the names of photos that they do not.
-func NewRecord(batch string, l Labels, seen map[string]Seen, extra []string) Record {
+// name. Files that they do not name are no part of it: see WithExtra.
+func NewRecord(batch string, l Labels, seen map[string]Seen) Record {
 	var r Report
 	r.Merge(l.Findings)
 	rec := Record{Schema: 1, Batch: batch, Classes: l.Classes, Photos: make([]RecordPhoto, len(l.Photos))}
@@ -60,8 +60,8 @@ func NewRecord(batch string, l Labels, seen map[string]Seen, extra []string) Rec
 		switch {
 		case s.Fault != nil:
 			code, _ := errs.Reason(s.Fault)
-			out.Fault = cmp.Or(code, "photo-unreadable")
-			r.AddAs(Quarantined, out.Fault, "the photo cannot be used: "+s.Fault.Error(), p.Name)
+			out.Fault = cmp.Or(code, photoUnreadable)
+			r.AddAs(Quarantined, out.Fault, photoFault(out.Fault), fmt.Sprintf("%s: %v", p.Name, s.Fault))
 		case kept[s.MD5] != i:
 			out.Fault = PhotoDuplicate
 			r.Add(PhotoDuplicate, fmt.Sprintf("%s is %s", p.Name, l.Photos[kept[s.MD5]].Name))
@@ -76,9 +76,6 @@ func NewRecord(batch string, l Labels, seen map[string]Seen, extra []string) Rec
 			}
 		}
 		rec.Photos[i] = out
-	}
-	for _, name := range extra {
-		r.Add(PhotoNotInLabels, name)
 	}
 	rec.Findings = r.Findings()
 	return rec

@@ -40,6 +40,7 @@ const (
 	SizeDiffers         errs.Code = "size-differs"
 	NameChanged         errs.Code = "name-changed"
 	CategoryNameless    errs.Code = "category-nameless"
+	LabelsElsewhere     errs.Code = "labels-elsewhere"
 )
 
 // explained tells people what a code means and what to do.
@@ -63,10 +64,44 @@ var explained = map[errs.Code]struct {
 	PhotoDuplicate:      {Duplicate, "the photo is byte for byte another of the batch; the one with the most boxes is kept"},
 	NameUnsafe:          {Quarantined, "the file_name leaves the batch (.., an absolute path) or is no name: rename the photo"},
 	NameMissing:         {Quarantined, "the image has no file_name"},
-	PhotoNotInLabels:    {Note, "the photo is not named by the labels, and is not used"},
+	PhotoNotInLabels:    {Note, "the file is not named by the labels, and is not used"},
 	SizeDiffers:         {Note, "the declared size is not the photo's, not even turned: check that the boxes fit"},
 	NameChanged:         {Note, "the name is different in the version, so that it works on every file system and has labels of its own"},
 	CategoryNameless:    {Note, "the category has no name and is called after its id"},
+	LabelsElsewhere:     {Note, "labels are read from " + LabelsFile + " at the top of the batch alone: drop them under that name"},
+}
+
+// Codes of photos that cannot be used, as those who look at photos give them.
+const (
+	photoUnreadable  errs.Code = "photo-unreadable"
+	photoUnsupported errs.Code = "photo-unsupported"
+	photoTooLarge    errs.Code = "photo-too-large"
+)
+
+// photoFault tells people what a code of an unusable photo means; what is wrong
+// with each photo is in the finding's examples.
+func photoFault(code errs.Code) string {
+	switch code {
+	case photoUnreadable:
+		return "the photo is empty, cut short, damaged or none at all: drop a whole one under the same name"
+	case photoUnsupported:
+		return "the photo is of a format that is not read: convert it to JPEG, PNG or WebP, and name that in the labels"
+	case photoTooLarge:
+		return "the photo is too large: scale it down, and its boxes with it"
+	}
+	return "the photo cannot be used"
+}
+
+// WithExtra adds to a batch's findings the files that its labels do not name, in
+// place of those that findings tell of already. They are no part of the batch's
+// record: what is not used makes no other version.
+func WithExtra(findings []Finding, names []string) []Finding {
+	var r Report
+	r.Merge(slices.DeleteFunc(slices.Clone(findings), func(f Finding) bool { return f.Code == PhotoNotInLabels }))
+	for _, name := range names {
+		r.Add(PhotoNotInLabels, name)
+	}
+	return r.Findings()
 }
 
 // maxExamples of a finding are kept: enough to see the pattern.

@@ -70,7 +70,7 @@ func Convert(ctx context.Context, source, out string, o Options) (s Summary, err
 	if err != nil {
 		return s, err
 	}
-	rec := dataset.NewRecord("", labels, seen, nil)
+	rec := dataset.NewRecord("", labels, seen)
 	measured := make(map[string]dataset.Measured, len(seen))
 	for _, found := range seen {
 		measured[found.MD5] = found.Measured

@@ -26,7 +26,7 @@ func (in *Intake) convert(ctx context.Context, s dataset.BatchStatus) (dataset.B
 	}
 	if len(photos) < len(l.Photos) { // deleted since: what replaces it comes with an event
 		in.memory.forget(s)
-		return s, nil
+		return in.noteGone(ctx, s, l, photos)
 	}
 	newest = max(newest, s.LabelsGeneration)
 	h, err := in.head(ctx)
@@ -35,8 +35,7 @@ func (in *Intake) convert(ctx context.Context, s dataset.BatchStatus) (dataset.B
 	}
 	byObject, err := in.gather(ctx, photos, h.known())
 	if errors.Is(err, errGone) {
-		in.memory.forget(s)
-		return s, nil
+		return in.convert(ctx, s)
 	}
 	if err != nil {
 		return s, err
@@ -45,12 +44,12 @@ func (in *Intake) convert(ctx context.Context, s dataset.BatchStatus) (dataset.B
 	for object, found := range byObject {
 		seen[composed(object[len(s.Batch)+1:])] = found
 	}
-	rec := dataset.NewRecord(s.Batch, l, seen, extra)
+	rec := dataset.NewRecord(s.Batch, l, seen)
 	hash := rec.Hash()
 	if err := in.put(ctx, dataset.BatchRecordObject(s.Batch, hash), rec); err != nil {
 		return s, err
 	}
-	done := dataset.BatchStatus{State: dataset.Converted, Photos: len(l.Photos), Record: hash, Newest: newest, Counts: rec.Counts(), Findings: rec.Findings}
+	done := dataset.BatchStatus{State: dataset.Converted, Photos: len(l.Photos), Record: hash, Newest: newest, Counts: rec.Counts(), Findings: dataset.WithExtra(rec.Findings, extra)}
 	if done.Counts.Photos == 0 {
 		done.State = dataset.Rejected
 		done.Version = s.Version
@@ -79,7 +78,7 @@ func (in *Intake) list(ctx context.Context, batch string, l dataset.Labels) (pho
 			wanted[composed(name)] = false // a second, of another form, is one too many
 			photos = append(photos, a)
 			newest = max(newest, a.Generation)
-		case name != dataset.LabelsFile && name != "" && name[len(name)-1] != '/':
+		case isFile(name):
 			extra = append(extra, name)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -61,19 +62,16 @@ func New(incoming, datasets blob.Bucket, o Options) *Intake {
 // (permanent) for an object that no batch can hold; others are worth repeating.
 // A batch that is refused is no error: its status says so.
 func (in *Intake) Take(ctx context.Context, object string) (s dataset.BatchStatus, err error) {
-	defer errs.Wrap(&err, "take in %q", object)
-	batch, name, ok := strings.Cut(object, "/")
-	switch {
-	case !ok:
-		return s, errs.Permanentf("object-outside-batch", "it lies in no batch: drop photos and %s together in a directory of their own", dataset.LabelsFile)
-	case name == "" || strings.HasSuffix(name, "/"): // a directory's placeholder
+	defer errs.Wrap(&err, "take in %.200q", object)
+	batch, name, err := place(object)
+	if code, permanent := errs.Reason(err); permanent {
+		if told := in.stray(ctx, dataset.Stray{Schema: 1, Object: object, Code: code, Message: err.Error()}); told != nil {
+			return s, told // which is transient: nothing is let go before it was told of
+		}
+		return s, err
+	}
+	if name == "" {
 		return s, nil
-	case batch+"/" == dataset.RejectedPrefix && !strings.Contains(name, "/"): // ours
-		return s, nil
-	case batch+"/" == dataset.RejectedPrefix:
-		return s, errs.Permanentf(dataset.NameUnsafe, "no batch can be called %q, where rejections lie: give it another name", batch)
-	case batch == "" || batch == "." || batch == ".." || len(batch) > maxBatchName:
-		return s, errs.Permanentf(dataset.NameUnsafe, "%.100q is no name for a batch: use 1 to %d bytes, not . or ..", batch, maxBatchName)
 	}
 	unlock, err := in.locks.lock(ctx, batch)
 	if err != nil {
@@ -91,18 +89,52 @@ func (in *Intake) Take(ctx context.Context, object string) (s dataset.BatchStatu
 	return in.proceed(ctx, s, name)
 }
 
+// place splits an object's name into its batch and its name in there, "" for an
+// object that there is nothing to do about.
+func place(object string) (batch, name string, err error) {
+	batch, name, ok := strings.Cut(object, "/")
+	switch {
+	case !ok:
+		return "", "", errs.Permanentf("object-outside-batch", "it lies in no batch: drop photos and %s together in a directory of their own", dataset.LabelsFile)
+	case name == "" || strings.HasSuffix(name, "/"): // a directory's placeholder
+		return "", "", nil
+	case batch+"/" == dataset.RejectedPrefix && !strings.Contains(name, "/"): // ours
+		return "", "", nil
+	case batch+"/" == dataset.RejectedPrefix:
+		return "", "", errs.Permanentf(dataset.NameUnsafe, "no batch can be called %q, where rejections lie: give it another name", batch)
+	case batch == "" || batch == "." || batch == ".." || len(batch) > maxBatchName:
+		return "", "", errs.Permanentf(dataset.NameUnsafe, "%.100q is no name for a batch: use 1 to %d bytes, not . or ..", batch, maxBatchName)
+	}
+	return batch, name, nil
+}
+
 // maxBatchName leaves room in the 1,024 bytes of an object's name.
 const maxBatchName = 400
+
+// stray tells whoever dropped an object that no batch can hold it.
+func (in *Intake) stray(ctx context.Context, s dataset.Stray) error {
+	_, err := blob.WriteJSON(ctx, in.incoming, dataset.StrayObject(s.Object), s, blob.Absent)
+	if errors.Is(err, errs.Conflict) {
+		return nil
+	}
+	return err
+}
 
 // takePhoto answers for a photo without listing or parsing anything: nothing is
 // to be done before the labels came, nor after the batch was converted unless
 // the photo is a new one.
 func (in *Intake) takePhoto(ctx context.Context, batch, name string) (dataset.BatchStatus, error) {
 	s, err := in.update(ctx, batch, func(s *dataset.BatchStatus) error {
-		if s.State != "" {
+		astray := s.LabelsMD5 == "" && len(s.Findings) == 0 && path.Ext(name) == ".json"
+		if s.State != "" && !astray {
 			return blob.ErrUnchanged
 		}
 		s.State = dataset.Waiting
+		if astray {
+			var r dataset.Report
+			r.Add(dataset.LabelsElsewhere, name)
+			s.Findings = r.Findings()
+		}
 		return nil
 	})
 	if err != nil || s.State == dataset.Waiting || s.Record == "" {
@@ -114,7 +146,7 @@ func (in *Intake) takePhoto(ctx context.Context, batch, name string) (dataset.Ba
 	}
 	md5, named := known[composed(name)]
 	if !named {
-		return s, nil
+		return in.noteExtra(ctx, s, known)
 	}
 	a, err := in.incoming.Stat(ctx, batch+"/"+name)
 	if errors.Is(err, errs.NotFound) || err == nil && a.MD5 == md5 {
@@ -175,32 +207,11 @@ func (in *Intake) proceed(ctx context.Context, s dataset.BatchStatus, arrived st
 	if err := w.strike(ctx, in.incoming, arrived); err != nil {
 		return s, err
 	}
-	n := len(w.missing)
-	if n == 0 {
+	if len(w.missing) == 0 {
 		return in.convert(ctx, s)
 	}
-	fresh := in.o.Now().Sub(s.Updated) < notedEvery
-	if len(s.Examples) > 0 && (n >= s.Missing || n > alwaysNoted && n > s.Missing/2 && fresh) {
-		return s, nil
-	}
-	names := slices.Sorted(maps.Keys(w.missing))
-	return in.update(ctx, s.Batch, func(now *dataset.BatchStatus) error {
-		if now.LabelsMD5 != s.LabelsMD5 || now.State != dataset.Waiting || len(now.Examples) > 0 && now.Missing <= n {
-			return blob.ErrUnchanged
-		}
-		now.Missing, now.Examples = n, names[:min(n, maxMissing)]
-		return nil
-	})
+	return in.noteMissing(ctx, s, slices.Sorted(maps.Keys(w.missing)))
 }
-
-// The status of a waiting batch is written at most so often, but when the number
-// of missing photos has halved, and for each of the last few: a bucket takes
-// about one write a second to one object, and photos come faster.
-const (
-	notedEvery  = 2 * time.Second
-	alwaysNoted = 10
-	maxMissing  = 20
-)
 
 // update changes a batch's status document and stamps it.
 func (in *Intake) update(ctx context.Context, batch string, change func(*dataset.BatchStatus) error) (dataset.BatchStatus, error) {

@@ -3,7 +3,6 @@ package intake
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"github.com/litterloop/litterloop/shared/blob"
 	"github.com/litterloop/litterloop/shared/dataset"
@@ -31,7 +30,7 @@ func (in *Intake) reject(ctx context.Context, batch string, generation int64, md
 func (in *Intake) settle(ctx context.Context, of, done dataset.BatchStatus) (dataset.BatchStatus, error) {
 	done.Schema, done.Batch, done.LabelsMD5, done.LabelsGeneration, done.Updated = 1, of.Batch, of.LabelsMD5, of.LabelsGeneration, in.o.Now().UTC()
 	object := dataset.RejectedObject(of.Batch)
-	if done.State == dataset.Rejected || slices.ContainsFunc(done.Findings, func(f dataset.Finding) bool { return f.Kind == dataset.Quarantined }) {
+	if done.Refused() {
 		if in.o.Settled != nil {
 			if err := in.o.Settled(ctx, done); err != nil {
 				return of, err
