@@ -374,7 +374,7 @@ func TestSampling_shareIsEven(t *testing.T) {
 	n := 0
 	for i := range 20_000 {
 		r := row(fmt.Sprintf("0198c0de-0000-7000-8000-%012d", i), noon)
-		if s.wants(r) != s.wants(r) {
+		if first, again := s.wants(r), s.wants(r); first != again {
 			t.Fatal("the same id is decided differently")
 		}
 		if s.wants(r) {

@@ -55,7 +55,8 @@ func (c *Client) Letters(ctx context.Context, subscription string, t Treatment) 
 	var all []Letter
 	var keep []string
 	for {
-		res, err := admin.Pull(ctx, &pb.PullRequest{Subscription: name, MaxMessages: 1000, ReturnImmediately: true}) //nolint:staticcheck // a listing must not wait
+		//lint:ignore SA1019 a listing must not wait for more to come
+		res, err := admin.Pull(ctx, &pb.PullRequest{Subscription: name, MaxMessages: 1000, ReturnImmediately: true})
 		if err != nil {
 			return all, fmt.Errorf("read subscription %s: %w", subscription, err)
 		}

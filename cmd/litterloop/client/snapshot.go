@@ -16,14 +16,18 @@ import (
 	"github.com/litterloop/litterloop/shared/retrain"
 	"github.com/litterloop/litterloop/shared/rollout"
 	"github.com/litterloop/litterloop/shared/training"
+	"github.com/litterloop/litterloop/shared/validation"
 )
 
 // Snapshot is where the loop stands, read from its buckets. What is not there
 // yet is absent; the parts are read one after another.
 type Snapshot struct {
 	Batches   []dataset.BatchStatus `json:"batches"`
+	Strays    []dataset.Stray       `json:"strays,omitempty"` // objects that no batch can hold, the first of them
+	MoreStray int                   `json:"more_strays,omitempty"`
 	Versions  []dataset.Version     `json:"datasets"`          // oldest first
 	Current   string                `json:"current,omitempty"` // newest version that passed validation
+	Refused   []validation.Result   `json:"refused,omitempty"` // of newer versions, which did not pass; oldest first
 	Trainings []training.Training   `json:"trainings"`
 	Progress  *training.Progress    `json:"progress,omitempty"` // of the training in flight
 	Models    []registry.Version    `json:"models"`
@@ -47,10 +51,20 @@ func (c *Client) Snapshot(ctx context.Context) (s Snapshot, err error) {
 	var e error
 	s.Batches, e = dataset.Batches(ctx, data)
 	optional("batches", e)
+	s.Strays, s.MoreStray, e = dataset.Strays(ctx, c.Bucket(c.Incoming), maxStrays)
+	optional("objects outside batches", e)
 	s.Versions, e = dataset.List(ctx, data)
 	optional("data set versions", e)
-	if v, e := dataset.Current(ctx, data); optional("current data set version", e) {
-		s.Current = v.ID
+	current, e := dataset.Current(ctx, data)
+	optional("current data set version", e)
+	s.Current = current.ID
+	for _, v := range s.Versions {
+		if v.Sequence <= current.Sequence {
+			continue
+		}
+		if r, e := validation.Load(ctx, data, v.ID); optional("validation", e) && !r.Passed {
+			s.Refused = append(s.Refused, r)
+		}
 	}
 	s.Trainings, e = training.NewBook(models, time.Now).Trainings(ctx)
 	if optional("trainings", e) && len(s.Trainings) > 0 {
@@ -83,6 +97,9 @@ func (c *Client) Snapshot(ctx context.Context) (s Snapshot, err error) {
 	slices.SortStableFunc(s.Ledger, func(a, b retrain.Entry) int { return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID)) })
 	return s, err
 }
+
+// maxStrays are looked at: enough to see what went wrong.
+const maxStrays = 20
 
 // documents reads every JSON document below prefix, in name order.
 func documents[T any](ctx context.Context, b blob.Bucket, prefix string) ([]T, error) {
