@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 
 	"github.com/litterloop/litterloop/cmd/litterloop/client"
 	"github.com/litterloop/litterloop/cmd/litterloop/progress"
+	"github.com/litterloop/litterloop/shared/dataset"
 )
 
 type dropCmd struct {
@@ -45,5 +47,8 @@ func (c *dropCmd) Run(ctx context.Context, g *globals) error {
 	board.Close()
 	return g.answer(d, func(w io.Writer) {
 		fmt.Fprintf(w, "Batch %q is in gs://%s/%s/. `litterloop status` shows what becomes of it.\n", d.Batch, cl.Incoming, d.Batch)
+		if !slices.ContainsFunc(files, func(f client.File) bool { return f.Name == dataset.LabelsFile }) {
+			fmt.Fprintf(w, "%s holds no %s: the batch waits until that is dropped too.\n", c.Dir, dataset.LabelsFile)
+		}
 	})
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/litterloop/litterloop/cmd/litterloop/client"
-	"github.com/litterloop/litterloop/shared/dataset"
 	"github.com/litterloop/litterloop/shared/registry"
 	"github.com/litterloop/litterloop/shared/training"
 )
@@ -42,23 +41,9 @@ func printStatus(w io.Writer, cl *client.Client, s client.Snapshot) {
 		return n > 0
 	}
 	section("batches", len(s.Batches), "none yet; `litterloop drop DIR` brings one")
-	for _, b := range s.Batches {
-		fmt.Fprintf(t, "  %s\t%s\t%s\n", b.Batch, b.State, batchSays(b))
-		for _, f := range b.Findings {
-			fmt.Fprintf(t, "  \t%s\t%s (%d): %s\n", f.Kind, f.Code, f.Count, f.Message)
-		}
-		if len(b.Findings) > 0 {
-			fmt.Fprintf(t, "  \t\tdetails: gs://%s/%s\n", cl.Incoming, dataset.RejectedObject(b.Batch))
-		}
-	}
+	printBatches(t, cl.Incoming, s)
 	section("data sets", len(s.Versions), "none yet")
-	for _, v := range s.Versions {
-		mark := ""
-		if v.ID == s.Current {
-			mark = "current"
-		}
-		fmt.Fprintf(t, "  %d\t%.12s\t%d photos, %d boxes, %d held out\t%s\n", v.Sequence, v.ID, v.Counts.Photos, v.Counts.Boxes, v.Splits[dataset.Val].Photos, mark)
-	}
+	printVersions(t, cl.Datasets, s)
 	section("trainings", len(s.Trainings), "none yet")
 	for _, r := range s.Trainings {
 		says := string(r.State)
@@ -86,16 +71,6 @@ func printStatus(w io.Writer, cl *client.Client, s client.Snapshot) {
 		e := s.Ledger[n-1]
 		fmt.Fprintf(t, "LAST DECISION\t%s\t%s\t%s\n", e.Decision.Outcome, strings.Join(e.Decision.Reasons, ", "), e.Created.Local().Format(time.DateTime))
 	}
-}
-
-func batchSays(b dataset.BatchStatus) string {
-	switch b.State {
-	case dataset.Waiting:
-		return b.WaitsFor()
-	case dataset.Rejected:
-		return "nothing of it is used; mend it and drop it again"
-	}
-	return fmt.Sprintf("%d photos, %d boxes in %.12s", b.Counts.Photos, b.Counts.Boxes, b.Version)
 }
 
 func printModels(w io.Writer, models []registry.Version, aliases map[string]int) {
