@@ -1,9 +1,9 @@
 // Package errs sorts errors by what their reader must do: a permanent error is
 // bad input that no repetition mends; every other error is transient, and the
 // event behind it is delivered again.
-//
-//lint:file-ignore ST1012 errs.NotFound says that it is an error; errs.ErrNotFound would say it twice.
 package errs
+
+//lint:file-ignore ST1012 errs.NotFound says that it is an error; errs.ErrNotFound would say it twice.
 
 import (
 	"errors"
