@@ -12,6 +12,7 @@ import (
 	"github.com/litterloop/litterloop/shared/blob"
 	"github.com/litterloop/litterloop/shared/errs"
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/compress"
 	"github.com/parquet-go/parquet-go/compress/zstd"
 )
 
@@ -21,11 +22,14 @@ const Prefix = "log/"
 // Damaged is the reason of a file that is not a prediction log.
 const Damaged errs.Code = "prediction-log-damaged"
 
+// codec of the files' pages.
+var codec compress.Codec = &zstd.Codec{}
+
 // WriteFile writes rows as one Parquet file, readable by any Parquet reader.
 func WriteFile(w io.Writer, rows []Row) error { return writeFile(w, rows) }
 
 func writeFile(w io.Writer, rows []Row, o ...parquet.WriterOption) error {
-	o = append(o, parquet.Compression(&zstd.Codec{}), parquet.CreatedBy("litterloop", "1", ""))
+	o = append(o, parquet.Compression(codec), parquet.CreatedBy("litterloop", "1", ""))
 	p := parquet.NewGenericWriter[Row](w, o...)
 	if _, err := p.Write(rows); err != nil {
 		return fmt.Errorf("write prediction log: %w", err)
