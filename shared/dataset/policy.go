@@ -18,12 +18,16 @@ type Policy struct {
 	// each photo: larger ones are quarantined unread.
 	MaxLabelBytes int64 `json:"max_label_bytes" yaml:"max_label_bytes"`
 	MaxPhotoBytes int64 `json:"max_photo_bytes" yaml:"max_photo_bytes"`
+	// MaxLost is the share of a batch's photos or boxes that may be quarantined;
+	// of a batch that loses more nothing is used, so that it spoils no version
+	// for the batches beside it.
+	MaxLost float64 `json:"max_lost" yaml:"max_lost"`
 }
 
 // DefaultPolicy holds out a fifth, and takes labels that a function of 1 GB can
 // hold.
 func DefaultPolicy() Policy {
-	return Policy{ValShare: 0.2, MaxImages: 1_000_000, MaxAnnotations: 4_000_000, MaxLabelBytes: 2 << 30, MaxPhotoBytes: 100 << 20}
+	return Policy{ValShare: 0.2, MaxImages: 1_000_000, MaxAnnotations: 4_000_000, MaxLabelBytes: 2 << 30, MaxPhotoBytes: 100 << 20, MaxLost: 0.2}
 }
 
 // Validate reports every fault of the policy.
@@ -43,6 +47,9 @@ func (p Policy) Validate() error {
 	}
 	if p.MaxPhotoBytes < 1 {
 		faults = append(faults, fmt.Errorf("max_photo_bytes is %d: it must be at least 1", p.MaxPhotoBytes))
+	}
+	if !(p.MaxLost >= 0 && p.MaxLost <= 1) {
+		faults = append(faults, fmt.Errorf("max_lost is %v: it must be in 0 to 1", p.MaxLost))
 	}
 	return errors.Join(faults...)
 }

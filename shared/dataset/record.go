@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/litterloop/litterloop/shared/errs"
 )
@@ -102,6 +103,29 @@ func (r Record) Hash() string {
 	}
 	sum := sha256.Sum256(p)
 	return hex.EncodeToString(sum[:16])
+}
+
+// Lost says which share of the record's photos or boxes was quarantined, "" when
+// neither is above limit.
+func (r Record) Lost(limit float64) string {
+	photos, boxes := 0, 0
+	for _, f := range r.Findings {
+		switch {
+		case f.Kind != Quarantined:
+		case strings.HasPrefix(string(f.Code), "photo-") || strings.HasPrefix(string(f.Code), "name-"):
+			photos += f.Count
+		default:
+			boxes += f.Count
+		}
+	}
+	kept := r.Counts()
+	switch {
+	case float64(photos) > limit*float64(photos+kept.Photos):
+		return fmt.Sprintf("%d of %d photos", photos, photos+kept.Photos)
+	case float64(boxes) > limit*float64(boxes+kept.Boxes):
+		return fmt.Sprintf("%d of %d boxes", boxes, boxes+kept.Boxes)
+	}
+	return ""
 }
 
 // Counts of the photos that can be used.

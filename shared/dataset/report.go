@@ -41,6 +41,7 @@ const (
 	NameChanged         errs.Code = "name-changed"
 	CategoryNameless    errs.Code = "category-nameless"
 	LabelsElsewhere     errs.Code = "labels-elsewhere"
+	BatchLost           errs.Code = "batch-lost-much"
 )
 
 // explained tells people what a code means and what to do.
@@ -69,6 +70,7 @@ var explained = map[errs.Code]struct {
 	NameChanged:         {Note, "the name is different in the version, so that it works on every file system and has labels of its own"},
 	CategoryNameless:    {Note, "the category has no name and is called after its id"},
 	LabelsElsewhere:     {Note, "labels are read from " + LabelsFile + " at the top of the batch alone: drop them under that name"},
+	BatchLost:           {Quarantined, "so much of the batch cannot be used that nothing of it is: mend what the other codes name and drop it again"},
 }
 
 // Codes of photos that cannot be used, as those who look at photos give them.

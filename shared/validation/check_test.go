@@ -96,11 +96,8 @@ func TestCheck(t *testing.T) {
 		{"photos alike across the splits", func(w world) {
 			look(w, 1, func(m *dataset.Measured) { m.Hash = w.measured[w.photos[0].MD5].Hash ^ 1<<63 })
 		}, []errs.Code{NearDuplicateGap}, true},
-		{"a batch that lost a third of its boxes", func(w world) {
-			*w.batches = []dataset.BatchStatus{{Batch: "b", State: dataset.Converted, Counts: dataset.Counts{Photos: 20, Boxes: 40}, Findings: []dataset.Finding{{Code: dataset.BoxOutside, Kind: dataset.Quarantined, Count: 20}}}}
-		}, []errs.Code{BatchLost}, false},
-		{"a batch of another version that lost much", func(w world) {
-			*w.batches = []dataset.BatchStatus{{Batch: "other", State: dataset.Converted, Findings: []dataset.Finding{{Code: dataset.BoxOutside, Kind: dataset.Quarantined, Count: 20}}}}
+		{"a batch of another version with sizes that differ", func(w world) {
+			*w.batches = []dataset.BatchStatus{{Batch: "other", State: dataset.Converted, Findings: []dataset.Finding{{Code: dataset.SizeDiffers, Kind: dataset.Note, Count: 1, Examples: []string{"a.jpg"}}}}}
 		}, nil, true},
 		{"sizes that differ from the labels'", func(w world) {
 			*w.batches = []dataset.BatchStatus{{Batch: "b", State: dataset.Converted, Counts: dataset.Counts{Photos: 20, Boxes: 40}, Findings: []dataset.Finding{{Code: dataset.SizeDiffers, Kind: dataset.Note, Count: 12, Examples: []string{"a.jpg"}}}}}
@@ -150,9 +147,9 @@ func TestPolicy_reportsEveryFault(t *testing.T) {
 	if err := DefaultPolicy().Validate(); err != nil {
 		t.Error(err)
 	}
-	bad := Policy{Severities: map[errs.Code]Severity{"box-tinny": Warn, TinyBox: "stop"}, MinTrain: -1, NearDuplicateBits: 4, MaxLost: 2, Dark: 9}
+	bad := Policy{Severities: map[errs.Code]Severity{"box-tinny": Warn, TinyBox: "stop"}, MinTrain: -1, NearDuplicateBits: 4, Dark: 9}
 	err := bad.Validate()
-	for _, says := range []string{"box-tinny", `"stop"`, "min_train", "image_size", "near_duplicate_bits", "max_lost", "max_imbalance", "duplicate_iou", "dark is 9"} {
+	for _, says := range []string{"box-tinny", `"stop"`, "min_train", "image_size", "near_duplicate_bits", "max_imbalance", "duplicate_iou", "dark is 9"} {
 		if !strings.Contains(fmt.Sprint(err), says) {
 			t.Errorf("the faults leave out %q: %v", says, err)
 		}

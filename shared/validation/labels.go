@@ -147,28 +147,16 @@ func checkBatches(f *findings, v dataset.Version, batches []dataset.BatchStatus)
 		if b.State != dataset.Converted || !slices.Contains(v.Batches, b.Batch) {
 			continue
 		}
-		lostPhotos, lostBoxes := 0, 0
 		for _, found := range b.Findings {
-			switch {
-			case found.Kind == dataset.Quarantined && (strings.HasPrefix(string(found.Code), "photo-") || strings.HasPrefix(string(found.Code), "name-")):
-				lostPhotos += found.Count
-			case found.Kind == dataset.Quarantined:
-				lostBoxes += found.Count
-			case found.Code == dataset.SizeDiffers:
-				for _, e := range found.Examples {
-					f.add(SizeDiffers, Example{Note: b.Batch + "/" + e})
-				}
-				if known := f.byCode[SizeDiffers]; known != nil {
-					known.Count += found.Count - len(found.Examples)
-				}
+			if found.Code != dataset.SizeDiffers {
+				continue
+			}
+			for _, e := range found.Examples {
+				f.add(SizeDiffers, Example{Note: b.Batch + "/" + e})
+			}
+			if known := f.byCode[SizeDiffers]; known != nil {
+				known.Count += found.Count - len(found.Examples)
 			}
 		}
-		lost := func(n, kept int, what string) {
-			if share := float64(n) / float64(max(n+kept, 1)); share > f.policy.MaxLost {
-				f.add(BatchLost, Example{Note: fmt.Sprintf("%s: %d of %d %s quarantined", b.Batch, n, n+kept, what)})
-			}
-		}
-		lost(lostPhotos, b.Counts.Photos, "photos")
-		lost(lostBoxes, b.Counts.Boxes, "boxes")
 	}
 }

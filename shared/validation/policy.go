@@ -43,8 +43,6 @@ type Policy struct {
 	DuplicateIoU float64 `json:"duplicate_iou" yaml:"duplicate_iou"`
 	// NearDuplicateBits of 64 that perceptual hashes may differ in, 0 to 3.
 	NearDuplicateBits int `json:"near_duplicate_bits" yaml:"near_duplicate_bits"`
-	// MaxLost is the share of a batch's boxes or photos that may be quarantined.
-	MaxLost float64 `json:"max_lost" yaml:"max_lost"`
 	// MaxEmpty is the share of photos that may be without boxes.
 	MaxEmpty float64 `json:"max_empty" yaml:"max_empty"`
 	// Dark and Bright bound mean luma, 0 to 255.
@@ -61,7 +59,7 @@ type Policy struct {
 func DefaultPolicy() Policy {
 	return Policy{
 		MinTrain: 1, MinVal: 1, ImageSize: 640, TinyBox: 4, MinBoxes: 10, MaxImbalance: 50, DuplicateIoU: 0.95,
-		NearDuplicateBits: 2, MaxLost: 0.2, MaxEmpty: 0.5, Dark: 30, Bright: 235, Blurred: 8, ContactSheet: 24,
+		NearDuplicateBits: 2, MaxEmpty: 0.5, Dark: 30, Bright: 235, Blurred: 8, ContactSheet: 24,
 	}
 }
 
@@ -86,7 +84,6 @@ func (p Policy) Validate() error {
 	fault(!(p.MaxImbalance >= 1), "max_imbalance is %v: it must be at least 1", p.MaxImbalance)
 	fault(!(p.DuplicateIoU > 0 && p.DuplicateIoU <= 1), "duplicate_iou is %v: it must be above 0 and at most 1", p.DuplicateIoU)
 	fault(p.NearDuplicateBits < 0 || p.NearDuplicateBits > 3, "near_duplicate_bits is %d: it must be 0 to 3", p.NearDuplicateBits)
-	fault(!(p.MaxLost >= 0 && p.MaxLost <= 1), "max_lost is %v: it must be in 0 to 1", p.MaxLost)
 	fault(!(p.MaxEmpty >= 0 && p.MaxEmpty <= 1), "max_empty is %v: it must be in 0 to 1", p.MaxEmpty)
 	fault(!(p.Dark <= p.Bright), "dark is %v and bright is %v: dark must not be above bright", p.Dark, p.Bright)
 	fault(p.ContactSheet < 0, "contact_sheet is %d: it must not be negative", p.ContactSheet)

@@ -20,7 +20,6 @@ const (
 	SizeWrong        errs.Code = "size-wrong"
 	SplitLeak        errs.Code = "photo-in-both-splits"
 	BatchesShare     errs.Code = "photo-in-several-batches"
-	BatchLost        errs.Code = "batch-lost-much"
 	SizeDiffers      errs.Code = "size-differs"
 	RoundTrip        errs.Code = "labels-inexact"
 	BoxOutside       errs.Code = "box-outside"
@@ -53,7 +52,6 @@ var defaults = map[errs.Code]struct {
 	SizeWrong:        {Block, "the photo's size is not what the version says, so its boxes are off"},
 	SplitLeak:        {Block, "the same photo is trained on and held out: the figures would flatter"},
 	BatchesShare:     {Warn, "the same photo is in several batches, each with its labels: drop corrected labels under the batch's own name"},
-	BatchLost:        {Block, "much of a batch was quarantined: see its rejected/ object, mend its labels and drop them again"},
 	SizeDiffers:      {Warn, "labels declare another size than the photo has: check that the boxes fit"},
 	RoundTrip:        {Block, "boxes read back from the version's label files are not where they were"},
 	BoxOutside:       {Block, "a box lies outside its photo"},

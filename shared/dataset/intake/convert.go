@@ -50,9 +50,14 @@ func (in *Intake) convert(ctx context.Context, s dataset.BatchStatus) (dataset.B
 		return s, err
 	}
 	done := dataset.BatchStatus{State: dataset.Converted, Photos: len(l.Photos), Record: hash, Newest: newest, Counts: rec.Counts(), Findings: dataset.WithExtra(rec.Findings, extra)}
-	if done.Counts.Photos == 0 {
-		done.State = dataset.Rejected
-		done.Version = s.Version
+	if lost := rec.Lost(in.o.Policy.MaxLost); lost != "" {
+		var r dataset.Report
+		r.Merge(done.Findings)
+		r.Add(dataset.BatchLost, lost)
+		done.Findings = r.Findings()
+		done.State, done.Version, done.Counts = dataset.Rejected, s.Version, dataset.Counts{}
+	} else if done.Counts.Photos == 0 {
+		done.State, done.Version = dataset.Rejected, s.Version
 	} else if done.Version, err = in.commit(ctx, h, rec, seen, hash, newest); errors.Is(err, errSuperseded) {
 		return s, nil
 	} else if err != nil {

@@ -169,8 +169,8 @@ func (in *Intake) takeLabels(ctx context.Context, batch string) (dataset.BatchSt
 	defer r.Close()
 	md5 := cmp.Or(a.MD5, fmt.Sprintf("generation-%d", a.Generation)) // composed objects have no MD5
 	var s dataset.BatchStatus
-	if _, err := blob.ReadJSON(ctx, in.datasets, dataset.StatusObject(batch), &s); err == nil && s.LabelsMD5 == md5 {
-		return s, nil
+	if _, err := blob.ReadJSON(ctx, in.datasets, dataset.StatusObject(batch), &s); err == nil && s.LabelsMD5 == md5 && (s.State != dataset.Rejected || s.LabelsGeneration >= a.Generation) {
+		return s, nil // known; what was rejected is judged again when it is dropped again
 	} else if err != nil && !errors.Is(err, errs.NotFound) {
 		return s, err
 	}

@@ -442,7 +442,7 @@ func TestTake_rejects(t *testing.T) {
 			w := newWorld(t)
 			w.drop("b/bad.jpg", []byte("no photo"))
 			s := w.drop(tt.object, tt.data)
-			if s.State != dataset.Rejected || len(s.Findings) == 0 || s.Findings[0].Code != tt.code {
+			if s.State != dataset.Rejected || finding(s, tt.code).Count == 0 {
 				t.Fatalf("got %+v", s)
 			}
 			var beside dataset.BatchStatus
@@ -472,7 +472,7 @@ func TestTake_rejects(t *testing.T) {
 
 func TestTake_photoTooLargeIsNotRead(t *testing.T) {
 	w := newWorld(t)
-	w.in.o.Policy.MaxPhotoBytes = 1000
+	w.in.o.Policy.MaxPhotoBytes, w.in.o.Policy.MaxLost = 1000, 0.5
 	w.in.o.Inspect = func(data []byte) dataset.Seen {
 		if len(data) > 1000 {
 			t.Errorf("%d bytes were read", len(data))

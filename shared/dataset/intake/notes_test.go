@@ -124,3 +124,32 @@ type full struct{ blob.Bucket }
 func (full) Write(context.Context, string, io.Reader, blob.WriteOptions) (blob.Attrs, error) {
 	return blob.Attrs{}, errs.Unavailable
 }
+
+// A batch of which much is bad is kept out of the versions, so that others go
+// on; what an earlier state of it brought stays.
+func TestTake_batchThatLostMuchIsKeptOut(t *testing.T) {
+	w := newWorld(t)
+	box, outside := [5]float64{1, 1, 1, 9, 9}, [5]float64{1, 500, 500, 9, 9}
+	w.drop("b/1.jpg", photo(1))
+	first := w.drop("b/annotations.json", labels(labelled{"1.jpg", [][5]float64{box, box}}))
+	bad := labels(labelled{"1.jpg", [][5]float64{box, outside}})
+	s := w.drop("b/annotations.json", bad)
+	if f := finding(s, dataset.BatchLost); s.State != dataset.Rejected || s.Version != first.Version || !cmp.Equal(f.Examples, []string{"1 of 2 boxes"}) {
+		t.Fatalf("%+v", s)
+	}
+	w.drop("c/2.jpg", photo(2))
+	if s = w.drop("c/annotations.json", labels(labelled{"2.jpg", [][5]float64{box}})); s.State != dataset.Converted {
+		t.Errorf("another batch: %+v", s)
+	}
+	v, err := dataset.Load(t.Context(), w.datasets, s.Version)
+	if err != nil || v.Counts.Boxes != 3 {
+		t.Errorf("%+v, %v", v, err)
+	}
+	w.in.o.Policy.MaxLost = 0.5
+	if s = w.take("b/annotations.json"); s.State != dataset.Rejected {
+		t.Errorf("the same event again: %+v", s)
+	}
+	if s = w.drop("b/annotations.json", bad); s.State != dataset.Converted {
+		t.Errorf("dropped again under a milder policy: %+v", s)
+	}
+}
