@@ -4,13 +4,15 @@
 package config
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/goccy/go-yaml"
 
@@ -71,15 +73,43 @@ func Default() Policy {
 // out of range all at once. The error is permanent: CodeFaulty.
 func Parse(text []byte) (Policy, error) {
 	p := Default()
-	if len(bytes.TrimSpace(text)) > 0 {
-		if err := yaml.UnmarshalWithOptions(text, &p, yaml.Strict()); err != nil {
-			return p, errs.Permanentf(CodeFaulty, "%s: %s", Object, yaml.FormatError(err, false, true))
-		}
+	faulty := func(err error) (Policy, error) {
+		return p, errs.Permanentf(CodeFaulty, "%s: %s", Object, yaml.FormatError(err, false, true))
+	}
+	var tree any
+	if err := yaml.Unmarshal(text, &tree); err != nil {
+		return faulty(err)
+	}
+	if tree == nil { // empty, or nothing but comments
+		return p, nil
+	}
+	if empty := valueless(tree, ""); len(empty) > 0 { // would clear the defaults below the key
+		return p, errs.Permanentf(CodeFaulty, "%s: %s: no value; give one, or leave the key out", Object, strings.Join(empty, ", "))
+	}
+	if err := yaml.UnmarshalWithOptions(text, &p, yaml.Strict()); err != nil {
+		return faulty(err)
 	}
 	if err := p.Validate(); err != nil {
 		return p, errs.Permanentf(CodeFaulty, "%s: %w", Object, err)
 	}
 	return p, nil
+}
+
+// valueless are the paths of the keys that have no value, in order.
+func valueless(v any, path string) []string {
+	m, ok := v.(map[string]any)
+	if !ok {
+		return nil
+	}
+	var found []string
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		below := strings.TrimPrefix(path+"."+k, ".")
+		if m[k] == nil {
+			found = append(found, below)
+		}
+		found = append(found, valueless(m[k], below)...)
+	}
+	return found
 }
 
 // Validate reports every fault at once.
