@@ -50,7 +50,7 @@ func (s *server) detect(ctx context.Context, in *detectInput) (*huma.StreamRespo
 	}
 	answers := make([]Answer, len(up.photos))
 	for i, p := range up.photos {
-		if answers[i], err = s.answer(ctx, model, p, in.query(), traceID(in.request)); err != nil {
+		if answers[i], err = s.answer(ctx, model, p, in.query(), in.request); err != nil {
 			if p.name != "" {
 				err = fmt.Errorf("%s: %w", p.name, err)
 			}
@@ -89,16 +89,26 @@ func (s *server) enter(ctx context.Context) (context.Context, *served, func(), e
 	return ctx, model, leave, nil
 }
 
+// noLogHeader, with the value "off", keeps a request out of the prediction log.
+// Rollouts send it with their checks, which are no traffic and must not look
+// like drift. Whoever may call the detector may send it, so what it kept out is
+// counted: litterloop_log_skipped_total.
+const noLogHeader = "Litterloop-Log"
+
 // answer detects on one photo and logs it.
-func (s *server) answer(ctx context.Context, model *served, p photo, q detector.Query, traceID string) (Answer, error) {
+func (s *server) answer(ctx context.Context, model *served, p photo, q detector.Query, from *http.Request) (Answer, error) {
 	r, err := model.Detect(ctx, p.data, q)
 	if err != nil {
 		return Answer{}, err
 	}
 	a := model.answer(uuid.Must(uuid.NewV7()).String(), p.name, r)
 	s.metrics.answered(r)
-	if s.log != nil {
-		s.log.Add(model.row(a, r, len(p.data), s.c.Revision, traceID, s.d.Now()), p.data)
+	switch {
+	case s.log == nil:
+	case from.Header.Get(noLogHeader) == "off":
+		s.metrics.skipped.Inc()
+	default:
+		s.log.Add(model.row(a, r, len(p.data), s.c.Revision, traceID(from), s.d.Now()), p.data)
 	}
 	return a, nil
 }

@@ -23,6 +23,7 @@ type metrics struct {
 	model      *prometheus.GaugeVec
 	boxes      *prometheus.CounterVec
 	confidence prometheus.Histogram
+	skipped    prometheus.Counter
 }
 
 // seconds spans a cached answer to a timeout; a detection takes 20 to 100 ms.
@@ -38,8 +39,9 @@ func newMetrics(log *predictionlog.Logger) *metrics {
 		model:      prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "litterloop_model_info", Help: "1 for the model that is served."}, []string{"name", "version", "sha256", "dataset"}),
 		boxes:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "litterloop_detections_total", Help: "Objects found, by class."}, []string{"class"}),
 		confidence: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "litterloop_confidence", Help: "Confidence of the objects found.", Buckets: prometheus.LinearBuckets(.1, .1, 10)}),
+		skipped:    prometheus.NewCounter(prometheus.CounterOpts{Name: "litterloop_log_skipped_total", Help: "Predictions kept out of the log at their caller's wish, such as a rollout's checks."}),
 	}
-	m.registry.MustRegister(m.requests, m.latency, m.steps, m.inFlight, m.model, m.boxes, m.confidence,
+	m.registry.MustRegister(m.requests, m.latency, m.steps, m.inFlight, m.model, m.boxes, m.confidence, m.skipped,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if log != nil {
 		for name, of := range map[string]func(predictionlog.Accounting) uint64{

@@ -62,7 +62,7 @@ func (s *server) predict(ctx context.Context, in *predictInput) (*predictOutput,
 		if len(p.data) == 0 {
 			return nil, problem(errs.Permanentf(bodyEmpty, `instance %d holds no photo: give "content" (base64) or "uri"`, k))
 		}
-		a, err := s.answer(ctx, model, p, o.query(), traceID(in.request))
+		a, err := s.answer(ctx, model, p, o.query(), in.request)
 		if err != nil {
 			return nil, problem(fmt.Errorf("instance %d: %w", k, err))
 		}

@@ -31,6 +31,7 @@ import (
 	"github.com/litterloop/litterloop/shared/onnxruntime"
 	"github.com/litterloop/litterloop/shared/predictionlog"
 	"github.com/litterloop/litterloop/shared/registry"
+	"github.com/litterloop/litterloop/shared/rollout"
 )
 
 const testdata = "../testdata/"
@@ -381,6 +382,41 @@ func TestRun_logsEveryAnswerAndFlushesAtTheEnd(t *testing.T) {
 	}
 	if _, err := predictions.Stat(t.Context(), r.Photo); err != nil {
 		t.Errorf("the sampled photo is not there: %v", err)
+	}
+}
+
+// A rollout's checks are no traffic: they are answered and counted, not logged.
+func TestRun_keepsWhatTheCallerAsksForOutOfTheLog(t *testing.T) {
+	dir := t.TempDir()
+	s := start(t, func(c *Config, d *Deps) { c.LogTo = dir })
+	photo := read(t, testdata+"exact.png")
+	instance, _ := json.Marshal(map[string]any{"instances": []map[string][]byte{{"content": photo}}})
+	for _, c := range []struct {
+		path, kind, value string
+		body              []byte
+	}{
+		{"/v1/detect", "image/png", "off", photo},
+		{"/predict", "application/json", "off", instance},
+		{"/v1/detect", "image/png", "", photo},
+		{"/v1/detect", "image/png", "on", photo},
+	} {
+		req, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+c.path, bytes.NewReader(c.body))
+		req.Header.Set("Content-Type", c.kind)
+		req.Header.Set(rollout.NoLogHeader, c.value)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			t.Fatalf("%s with %q: %s", c.path, c.value, resp.Status)
+		}
+	}
+	_, _, metrics := s.do(t, http.MethodGet, "/metrics", "", nil)
+	for _, want := range []string{"litterloop_log_accepted_total 2", "litterloop_log_skipped_total 2"} {
+		if !strings.Contains(string(metrics), want) {
+			t.Errorf("metrics lack %s", want)
+		}
 	}
 }
 
