@@ -9,6 +9,7 @@ import (
 	"fmt"
 
 	"github.com/litterloop/litterloop/shared/errs"
+	"github.com/litterloop/litterloop/shared/training/embedded/network"
 )
 
 // restore resumes from the newest checkpoint, or begins from Data.Start.
@@ -34,6 +35,17 @@ func (t *training) restore(ctx context.Context) error {
 		return err
 	}
 	return t.engine.set(&checkpoint{Params: weights, Average: weights})
+}
+
+// Fits tells whether a training by r on classes can go on from start, a previous
+// model's checkpoint; the error says why not, and Train would return it.
+func Fits(start []byte, classes []string, r Recipe) error {
+	c, err := parseCheckpoint(start)
+	if err != nil {
+		return err
+	}
+	weights, params := network.Initial(network.Config{Classes: classes, Width: r.Width}, r.Seed)
+	return c.startFrom(params, classes, weights.Params)
 }
 
 func (t *training) resume(saved []byte) error {

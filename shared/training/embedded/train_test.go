@@ -254,6 +254,42 @@ func TestTrain_goesOnFromAPreviousModel(t *testing.T) {
 	}
 }
 
+func TestFits(t *testing.T) {
+	needRuntime(t)
+	r := smallRecipe(1)
+	m := train(t, Data{Classes: squareClasses, Train: squares(t, 1, 2)}, r, Hooks{})
+	altered := func(change func(*checkpoint)) []byte {
+		c, err := parseCheckpoint(m.Checkpoint)
+		if err != nil {
+			t.Fatal(err)
+		}
+		change(c)
+		data, err := c.marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	wide := r
+	wide.Width *= 2
+	for _, c := range []struct {
+		name  string
+		start []byte
+		r     Recipe
+		fits  bool
+	}{
+		{"the same network", m.Checkpoint, r, true},
+		{"another width", m.Checkpoint, wide, false},
+		{"a layer of another name", altered(func(c *checkpoint) { c.Layers[0].Name = "stem of old" }), r, false},
+		{"a layer of another shape", altered(func(c *checkpoint) { c.Layers[0].Shape = []int{c.Layers[0].size()} }), r, false},
+		{"damage", m.Checkpoint[:len(m.Checkpoint)-1], r, false},
+	} {
+		if err := Fits(c.start, append([]string{"glass"}, squareClasses...), c.r); (err == nil) != c.fits {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
 func TestTrain_takesUnusualData(t *testing.T) {
 	needRuntime(t)
 	plain := func(w, h int, boxes ...Box) Sample {

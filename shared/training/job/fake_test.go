@@ -28,10 +28,11 @@ type fakeTrainer struct {
 	quality map[string]fakeModel // by the data set version that photos name
 	refuse  string               // a permanent error
 	dies    bool                 // a transient one, always
+	misfit  error                // of every start
 	begun   int
 }
 
-func (f *fakeTrainer) Fits(job.Start, []string, json.RawMessage) bool { return true }
+func (f *fakeTrainer) Fits(job.Start, []string, json.RawMessage) error { return f.misfit }
 
 func (f *fakeTrainer) Complete(recipe json.RawMessage) (json.RawMessage, error) { return recipe, nil }
 

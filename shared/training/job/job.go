@@ -82,8 +82,9 @@ type Trainer interface {
 	Complete(recipe json.RawMessage) (json.RawMessage, error)
 	// Train trains by a complete recipe.
 	Train(ctx context.Context, data Data, recipe json.RawMessage, start *Start, hooks Hooks) (Model, error)
-	// Fits tells whether a training on these classes can start from a model.
-	Fits(start Start, classes []string, recipe json.RawMessage) bool
+	// Fits tells whether a training on these classes can start from a model; the
+	// error says why not.
+	Fits(start Start, classes []string, recipe json.RawMessage) error
 }
 
 // Answer is what the detector says of a photo.

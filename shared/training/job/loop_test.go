@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/litterloop/litterloop/shared/errs"
 	"github.com/litterloop/litterloop/shared/registry"
 	"github.com/litterloop/litterloop/shared/tracking"
 	"github.com/litterloop/litterloop/shared/training"
@@ -168,6 +169,25 @@ func TestLoop_jobThatAlwaysDies(t *testing.T) {
 	}
 	if r, err := w.runs.Run(t.Context(), got[0].Run); err != nil || r.Status != tracking.Failed || len(w.alerts) != 1 {
 		t.Errorf("run %+v, %v; alerts %v", r, err, w.alerts)
+	}
+}
+
+// A serving model of another network is no reason to fail.
+func TestLoop_startThatDoesNotFit(t *testing.T) {
+	w := newWorld(t)
+	w.version("d1", 1)
+	w.ask("d1", "validated")
+	w.run()
+	w.trainer.misfit = errs.Permanentf("checkpoint-invalid", "of another network")
+	w.version("d2", 2)
+	w.ask("d2", "validated")
+	w.run()
+	got := mustTrainings(t, w)
+	if len(got) != 2 || got[1].State != training.Registered {
+		t.Fatalf("trainings %+v", got)
+	}
+	if r, err := w.runs.Run(t.Context(), got[1].Run); err != nil || r.Params["started_from"] != "scratch" {
+		t.Errorf("run %+v, %v", r, err)
 	}
 }
 

@@ -158,8 +158,14 @@ func (w *worker) start(ctx context.Context, run tracking.Run, classes []string) 
 			return nil, err
 		}
 	}
-	if start == nil || !w.Trainer.Fits(*start, classes, w.recipe) {
-		start, from = nil, scratch
+	if start != nil {
+		if err := w.Trainer.Fits(*start, classes, w.recipe); err != nil {
+			w.Log.WarnContext(ctx, "training begins from scratch: it cannot go on from the serving model", "run", w.t.Run, "serving", from, "reason", err)
+			start = nil
+		}
+	}
+	if start == nil {
+		from = scratch
 	}
 	if chosen {
 		return start, nil

@@ -48,14 +48,13 @@ func parse(recipe json.RawMessage) (embedded.Recipe, error) {
 }
 
 // Fits implements job.Trainer: the embedded trainer can start from any network
-// of its own of the same width; it matches classes by their names.
-func (Trainer) Fits(start job.Start, _ []string, recipe json.RawMessage) bool {
+// of its own with the same layers; it matches classes by their names.
+func (Trainer) Fits(start job.Start, classes []string, recipe json.RawMessage) error {
 	r, err := parse(recipe)
 	if err != nil {
-		return false
+		return err
 	}
-	width, ok := start.Card.Recipe["width"].(float64)
-	return ok && int(width) == r.Width
+	return embedded.Fits(start.Checkpoint, classes, r)
 }
 
 // Train implements job.Trainer.
