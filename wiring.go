@@ -110,7 +110,7 @@ func supervisor(ctx context.Context, p *setup.Parts, policy config.Policy) (*tra
 	if err != nil {
 		return nil, err
 	}
-	return training.NewSupervisor(book(p), launcher, policy.Train.Policy, time.Now), nil
+	return training.NewSupervisor(book(p), launcher, p.TrainerJob, policy.Train.Policy, time.Now), nil
 }
 
 func evaluator(p *setup.Parts, policy config.Policy) *retrain.Evaluator {

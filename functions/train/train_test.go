@@ -30,7 +30,7 @@ func (f *failing) State(context.Context, string) (job.State, string, error) {
 func TestHandle_refusesWhatNamesNoDataSet(t *testing.T) {
 	platform := &failing{}
 	book := training.NewBook(blobmem.New("models"), time.Now)
-	f := train.New(book, training.NewSupervisor(book, platform, training.DefaultPolicy(), time.Now), &busmem.Bus{}, nil, time.Now, slog.New(slog.DiscardHandler))
+	f := train.New(book, training.NewSupervisor(book, platform, "trainer", training.DefaultPolicy(), time.Now), &busmem.Bus{}, nil, time.Now, slog.New(slog.DiscardHandler))
 	for _, data := range []string{`{}`, `[]`, `nonsense`, `{"dataset": "../d1"}`, `{"dataset": 7}`} {
 		err := f.Handle(t.Context(), event.Event{ID: "e", Type: event.Train, Data: json.RawMessage(data)})
 		if code, _ := errs.Reason(err); code != training.CodeBadRequest {
@@ -48,7 +48,7 @@ func TestCheck_givesUpATrainingWhoseJobsDied(t *testing.T) {
 	messages := &busmem.Bus{}
 	platform := &failing{}
 	book := training.NewBook(blobmem.New("models"), time.Now)
-	f := train.New(book, training.NewSupervisor(book, platform, training.Policy{Attempts: 2}, time.Now), messages, nil, time.Now, slog.New(slog.DiscardHandler))
+	f := train.New(book, training.NewSupervisor(book, platform, "trainer", training.Policy{Attempts: 2}, time.Now), messages, nil, time.Now, slog.New(slog.DiscardHandler))
 	if err := f.Handle(t.Context(), event.Event{Type: event.Train, Data: json.RawMessage(`{"dataset": "d1"}`)}); err != nil {
 		t.Fatal(err)
 	}

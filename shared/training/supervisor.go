@@ -11,10 +11,6 @@ import (
 	"github.com/litterloop/litterloop/shared/job"
 )
 
-// Job is the name of the job that trains and evaluates. Its arguments are the
-// task, the run and the launch's number; see package training/job.
-const Job = "trainer"
-
 // confirmWithin is how long a claimed launch may go without news of its job
 // before it is taken for never started. Starting twice is harmless (see
 // Launch), so this only has to exceed the usual start.
@@ -42,13 +38,16 @@ func (p Policy) Validate() error {
 type Supervisor struct {
 	book     *Book
 	launcher job.Launcher
+	job      string
 	policy   Policy
 	now      func() time.Time
 }
 
-// NewSupervisor returns a supervisor of the book's trainings.
-func NewSupervisor(b *Book, l job.Launcher, p Policy, now func() time.Time) *Supervisor {
-	return &Supervisor{book: b, launcher: l, policy: p, now: now}
+// NewSupervisor returns a supervisor of the book's trainings. trainer is the name
+// of the job that trains and evaluates; its arguments are the task, the run and
+// the launch's number; see package training/job.
+func NewSupervisor(b *Book, l job.Launcher, trainer string, p Policy, now func() time.Time) *Supervisor {
+	return &Supervisor{book: b, launcher: l, job: trainer, policy: p, now: now}
 }
 
 // ErrLaunching says that another caller is starting the job right now; the
@@ -137,13 +136,13 @@ func (s *Supervisor) launch(ctx context.Context, t Training, next Launch) error 
 		return ErrLaunching
 	}
 	execution, err := s.launcher.Start(ctx, job.Spec{
-		Job:  Job,
+		Job:  s.job,
 		Args: []string{string(l.Task), "--run", t.Run, "--launch", strconv.Itoa(l.Number)},
 	})
 	if err == nil {
 		return s.book.launched(ctx, t.Run, l.Number, execution)
 	}
-	err = fmt.Errorf("start job %s for training %s: %w", Job, t.Run, err)
+	err = fmt.Errorf("start job %s for training %s: %w", s.job, t.Run, err)
 	if _, permanent := errs.Reason(err); permanent {
 		return &Died{t, err.Error()}
 	}

@@ -53,7 +53,7 @@ func supervise(t *testing.T) *supervised {
 	s := &supervised{platform: &platform{states: map[string]job.State{}}, now: noon}
 	now := func() time.Time { return s.now }
 	s.book = training.NewBook(blobmem.New("models"), now)
-	s.Supervisor = training.NewSupervisor(s.book, s.platform, training.Policy{Attempts: 2}, now)
+	s.Supervisor = training.NewSupervisor(s.book, s.platform, "litter-trainer", training.Policy{Attempts: 2}, now)
 	x := request(t, "d1", "")
 	begin(t, s.book, x)
 	s.run = x.Run
@@ -72,7 +72,7 @@ func TestEnsure_startsOneJob(t *testing.T) {
 	for range 3 {
 		s.ensure(t)
 	}
-	want := []string{"trainer train --run " + s.run + " --launch 1"}
+	want := []string{"litter-trainer train --run " + s.run + " --launch 1"}
 	if diff := cmp.Diff(want, s.platform.started); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -120,7 +120,7 @@ func TestEnsure_startThatFails(t *testing.T) {
 	}
 	s.platform.refuse = nil
 	s.ensure(t) // at once: the claim was given back
-	if diff := cmp.Diff([]string{"trainer train --run " + s.run + " --launch 2"}, s.platform.started); diff != "" {
+	if diff := cmp.Diff([]string{"litter-trainer train --run " + s.run + " --launch 2"}, s.platform.started); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	s = supervise(t)
@@ -149,10 +149,10 @@ func TestEvaluate_startsOneJobAtATime(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"trainer train --run " + s.run + " --launch 1",
-		"trainer evaluate --run " + s.run + " --launch 2",
-		"trainer evaluate --run " + s.run + " --launch 3",
-		"trainer evaluate --run " + s.run + " --launch 4",
+		"litter-trainer train --run " + s.run + " --launch 1",
+		"litter-trainer evaluate --run " + s.run + " --launch 2",
+		"litter-trainer evaluate --run " + s.run + " --launch 3",
+		"litter-trainer evaluate --run " + s.run + " --launch 4",
 	}
 	if diff := cmp.Diff(want, s.platform.started); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -155,7 +155,7 @@ func newWorld(t *testing.T) *world {
 	w.runs = tracking.New(w.models, clock)
 	w.book = training.NewBook(w.models, clock)
 	w.trainer = &fakeTrainer{}
-	supervisor := training.NewSupervisor(w.book, w, training.DefaultPolicy(), clock)
+	supervisor := training.NewSupervisor(w.book, w, "trainer", training.DefaultPolicy(), clock)
 	w.train = train.New(w.book, supervisor, w, json.RawMessage(`{"steps": 60, "width": 8}`), clock, log)
 	w.register = register.New(register.Deps{
 		Model: "litter", Models: w.models, Registry: w.registry, Runs: w.runs, Book: w.book, Supervisor: supervisor,

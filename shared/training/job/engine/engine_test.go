@@ -89,7 +89,7 @@ func TestRun_realTrainerAndDetector(t *testing.T) {
 	models, datasets := blobmem.New("models"), blobmem.New("datasets")
 	l := &launcher{}
 	book := training.NewBook(models, time.Now)
-	supervisor := training.NewSupervisor(book, l, training.DefaultPolicy(), time.Now)
+	supervisor := training.NewSupervisor(book, l, "trainer", training.DefaultPolicy(), time.Now)
 	versions := registry.New(models, time.Now)
 	deps := job.Deps{
 		Model: "litter", Models: models, Datasets: datasets, Book: book, Runs: tracking.New(models, time.Now), Registry: versions,
