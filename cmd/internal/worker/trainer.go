@@ -32,6 +32,16 @@ func Train(ctx context.Context, args []string, getenv func(string) string, log *
 		Model: parts.Model, Models: models, Datasets: parts.Bucket(parts.Datasets),
 		Book: training.NewBook(models, time.Now), Runs: tracking.New(models, time.Now), Registry: registry.New(models, time.Now),
 		Bus: parts.Publisher(), Trainer: engine.Trainer{}, Open: engine.Open, Score: engine.Score,
-		Execution: getenv("CLOUD_RUN_EXECUTION"), Code: cfg.Version, Now: time.Now, Log: log,
+		Execution: execution(parts.Location(), getenv), Code: cfg.Version, Now: time.Now, Log: log,
 	})
+}
+
+// execution is this execution's full name, as Cloud Run's API takes it; empty
+// outside a Cloud Run job.
+func execution(location string, getenv func(string) string) string {
+	job, e := getenv("CLOUD_RUN_JOB"), getenv("CLOUD_RUN_EXECUTION")
+	if job == "" || e == "" {
+		return ""
+	}
+	return location + "/jobs/" + job + "/executions/" + e
 }
