@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -33,6 +34,10 @@ type Options struct {
 	Faults  Faults
 	Log     *slog.Logger
 }
+
+// loopback keeps containers that take their address from HOST, as the detector
+// does, off the network: they are reached through Cloud Run's proxy alone.
+var loopback = []string{"HOST=127.0.0.1"}
 
 // Cloud is a running local cloud.
 type Cloud struct {
@@ -87,10 +92,10 @@ func Start(ctx context.Context, o Options) (_ *Cloud, err error) {
 	if c.Storage, err = storage.New(storage.Options{Dir: filepath.Join(o.Dir, "storage"), Fsync: o.Fsync, Notify: c.PubSub.Publish, Log: o.Log, Faults: o.Faults.storage()}); err != nil {
 		return c, err
 	}
-	if c.Run, err = run.New(run.Options{Dir: filepath.Join(o.Dir, "run"), Images: o.Images, BaseEnv: append(c.Endpoints.Environ(), o.Env...), Log: o.Log}); err != nil {
+	if c.Run, err = run.New(run.Options{Dir: filepath.Join(o.Dir, "run"), Images: o.Images, BaseEnv: slices.Concat(c.Endpoints.Environ(), o.Env, loopback), Log: o.Log}); err != nil {
 		return c, err
 	}
-	if c.Scheduler, err = scheduler.New(scheduler.Options{Dir: filepath.Join(o.Dir, "scheduler"), Log: o.Log}); err != nil {
+	if c.Scheduler, err = scheduler.New(scheduler.Options{Dir: filepath.Join(o.Dir, "scheduler"), Token: c.PubSub.Token, Log: o.Log}); err != nil {
 		return c, err
 	}
 	c.grpc = grpc.NewServer(grpc.MaxRecvMsgSize(pubsub.MaxRequestBytes))
