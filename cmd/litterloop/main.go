@@ -40,6 +40,7 @@ type cli struct {
 	Drift   driftCmd   `cmd:"" help:"Check for drift now."`
 	Events  eventsCmd  `cmd:"" help:"List events that could not be handled, or alerts; replay them."`
 	Doctor  doctorCmd  `cmd:"" help:"Check what this machine needs, and name the command that mends it."`
+	Bench   benchCmd   `cmd:"" help:"Measure whole processes; docs/benchmarks.md has the figures."`
 
 	Detector detectorCmd `cmd:"" hidden:"" help:"The inference server, as a revision of the local Cloud Run."`
 	Trainer  trainerCmd  `cmd:"" hidden:"" help:"The training job, as an execution of the local Cloud Run."`

@@ -143,7 +143,7 @@ func TestSetAlias_manyWritersAtOnce(t *testing.T) {
 	for i := range 3 {
 		create(t, r, "litter", fmt.Sprint("r", i))
 	}
-	const writers, moves = 3, 120
+	const writers, moves = 3, 240 // a third of them, or more, go nowhere
 	var wg sync.WaitGroup
 	for w := range writers {
 		wg.Go(func() {

@@ -7,10 +7,13 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/litterloop/litterloop/cmd/litterloop/client"
 	"github.com/litterloop/litterloop/cmd/litterloop/progress"
+	"github.com/litterloop/litterloop/shared/blob"
 	"github.com/litterloop/litterloop/shared/dataset"
 	"github.com/litterloop/litterloop/shared/drift"
 	"github.com/litterloop/litterloop/shared/modelpackage"
+	"github.com/litterloop/litterloop/shared/registry/gate"
 )
 
 // Summary is how the story ended.
@@ -37,15 +40,24 @@ type DatasetSummary struct {
 	Parent  string   `json:"parent,omitempty"`
 }
 
-// ModelSummary is a registered version, measured on the held-out split that its
-// gate used.
+// ModelSummary is a registered version. Its figures are on the held-out split of
+// the data set it was trained on; OnNewest has those that the newest gate
+// compared, all on the same photos.
 type ModelSummary struct {
-	Version int      `json:"version"`
-	Aliases []string `json:"aliases"`
-	Dataset string   `json:"dataset"`
-	SHA256  string   `json:"sha256"`
-	MAP50   float64  `json:"mAP50"`
-	MAP5095 float64  `json:"mAP50_95"`
+	Version  int      `json:"version"`
+	Aliases  []string `json:"aliases"`
+	Dataset  string   `json:"dataset"`
+	SHA256   string   `json:"sha256"`
+	MAP50    float64  `json:"mAP50"`
+	MAP5095  float64  `json:"mAP50_95"`
+	OnNewest *Figures `json:"on_newest,omitempty"`
+}
+
+// Figures are measured on the held-out photos of one data set version.
+type Figures struct {
+	Dataset string  `json:"dataset"`
+	MAP50   float64 `json:"mAP50"`
+	MAP5095 float64 `json:"mAP50_95"`
 }
 
 // NewKind is what the two models find on photos of the new kind.
@@ -114,6 +126,9 @@ func (s *story) summary(ctx context.Context) (sum Summary, err error) {
 		slices.Sort(ms.Aliases)
 		sum.Models = append(sum.Models, ms)
 	}
+	if err := s.newest(ctx, snap, sum.Models); err != nil {
+		return sum, err
+	}
 	if sum.NewKind, err = s.compare(ctx, snap); err != nil {
 		return sum, err
 	}
@@ -162,6 +177,24 @@ func (s *story) summary(ctx context.Context) (sum Summary, err error) {
 	return sum, nil
 }
 
+// newest fills in what the newest version's gate compared.
+func (s *story) newest(ctx context.Context, snap client.Snapshot, models []ModelSummary) error {
+	verdict := snap.Models[len(snap.Models)-1].Gate
+	var e gate.Evaluation
+	if _, err := blob.ReadJSON(ctx, s.loop.Bucket(s.loop.Models), verdict.Evaluation, &e); err != nil {
+		return fmt.Errorf("the newest gate's evidence: %w", err)
+	}
+	for i := range models {
+		switch {
+		case i == len(models)-1:
+			models[i].OnNewest = &Figures{e.Dataset, e.Candidate.MAP50, e.Candidate.MAP50_95}
+		case models[i].Version == e.Against && e.Serving != nil:
+			models[i].OnNewest = &Figures{e.Dataset, e.Serving.MAP50, e.Serving.MAP50_95}
+		}
+	}
+	return nil
+}
+
 // link turns a gs:// address into one that a browser opens.
 func (s *story) link(address string) string {
 	bucket, object, _ := strings.Cut(strings.TrimPrefix(address, "gs://"), "/")
@@ -174,7 +207,11 @@ func (sum Summary) Print(w io.Writer, state string) {
 	fmt.Fprintf(w, "\nThe loop closed.\n\n")
 	fmt.Fprintf(w, "  data set     %.12s: %d photos, %d boxes, %d classes, %d photos held out\n", sum.Dataset.ID, sum.Dataset.Photos, sum.Dataset.Boxes, len(sum.Dataset.Classes), sum.Dataset.HeldOut)
 	for _, m := range sum.Models {
-		fmt.Fprintf(w, "  model %d      mAP50 %.3f, mAP50-95 %.3f on its held-out photos  %s\n", m.Version, m.MAP50, m.MAP5095, strings.Join(m.Aliases, " "))
+		fmt.Fprintf(w, "  model %d      mAP50 %.3f, mAP50-95 %.3f on its own held-out photos", m.Version, m.MAP50, m.MAP5095)
+		if n := m.OnNewest; n != nil {
+			fmt.Fprintf(w, "; mAP50-95 %.3f on the newest", n.MAP5095)
+		}
+		fmt.Fprintf(w, "  %s\n", strings.Join(m.Aliases, " "))
 	}
 	fmt.Fprintf(w, "  new kind     mAP50 %.3f before, %.3f after (%d photos that neither model was trained on)\n", sum.NewKind.Before, sum.NewKind.After, sum.NewKind.Photos)
 	fmt.Fprintf(w, "  serving      %s at 100 %%, %d photos answered, %d errors, p50 %.0f ms, p99 %.0f ms\n", sum.Serving.Revision, sum.Serving.Requests, sum.Serving.Errors, sum.Serving.P50, sum.Serving.P99)
