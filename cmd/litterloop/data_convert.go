@@ -38,6 +38,9 @@ func (c *dataConvertCmd) Run(ctx context.Context, g *globals) error {
 	}
 	return g.answer(s, func(w io.Writer) {
 		fmt.Fprintf(w, "%d images, %d boxes, %d classes in %s\n", s.Images, s.Boxes, s.Classes, c.Out)
+		if s.LabelsOnly && !c.LabelsOnly {
+			fmt.Fprintln(w, "No photo is beside the labels: only labels were made, from the sizes that they declare.")
+		}
 		for _, split := range slices.Sorted(maps.Keys(s.Splits)) {
 			fmt.Fprintf(w, "%s: %d images, %d boxes\n", split, s.Splits[split].Photos, s.Splits[split].Boxes)
 		}

@@ -51,7 +51,7 @@ func printDiff(w io.Writer, r compare.Report) {
 		fmt.Fprintf(t, "%s\t%d → %d photos\t%d → %d boxes\n", s, r.Before[s].Photos, r.Splits[s].Photos, r.Before[s].Boxes, r.Splits[s].Boxes)
 	}
 	for _, s := range r.Sizes {
-		fmt.Fprintf(t, "%s\t%d → %d boxes\n", s.Name, s.Before, s.After)
+		fmt.Fprintf(t, "%s\t%d → %d boxes\t%s\n", s.Name, s.Before, s.After, counted(s.Added, "added", s.Removed, "removed", s.Left, "went to other sizes", s.Came, "came from other sizes"))
 	}
 	fmt.Fprintln(t, "\nCLASS\tBOXES\t")
 	for _, c := range r.Classes {

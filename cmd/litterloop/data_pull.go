@@ -45,7 +45,7 @@ func (c *dataPullCmd) Run(ctx context.Context, g *globals) error {
 		return err
 	}
 	return errors.Join(g.answer(r, func(w io.Writer) {
-		fmt.Fprintf(w, "%s is in %s: %d files fetched, %d mended, %d were right.\n", v.ID, c.Dir, r.Fetched, r.Repaired, r.Kept)
+		fmt.Fprintf(w, "%s: %d files fetched, %d mended, %d were right, %d are not to be had.\n", c.Dir, r.Fetched, r.Repaired, r.Kept, len(r.Failed))
 		if n := len(r.Extra); n > 0 && !c.Prune {
 			fmt.Fprintf(w, "%d other files are in its images/ and labels/ (%s, …): a trainer reads them too. `--prune` removes them.\n", n, r.Extra[0])
 		} else if n > 0 {

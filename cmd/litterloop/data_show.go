@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"strings"
 	"text/tabwriter"
@@ -130,7 +129,7 @@ func (c *dataShowCmd) Run(ctx context.Context, g *globals) error {
 	if shown.Validation != nil {
 		shown.Report = "gs://" + b.Name() + "/" + object
 		if e := storageEndpoint(); e != "" {
-			shown.ReportURL = e + "/storage/v1/b/" + b.Name() + "/o/" + url.PathEscape(object) + "?alt=media"
+			shown.ReportURL = e + "/" + b.Name() + "/" + object
 		}
 	}
 	if c.Save != "" {

@@ -16,27 +16,29 @@ const sameObject = 0.5
 // label file rounds.
 const samePixels = 0.01
 
-// classes counts boxes by class, over two versions with lists of their own.
-type classes struct {
-	rows          []Class
-	before, after []int // from a version's class to its row
+// tally counts boxes by class and size, over two versions with class lists of
+// their own.
+type tally struct {
+	classes       []Class
+	before, after []int // from a version's class to its place in classes
+	sizes         []Size
 }
 
-func newClasses(from, to []string) *classes {
-	c := &classes{}
+func newTally(from, to []string) *tally {
+	c := &tally{sizes: []Size{{Name: "small"}, {Name: "medium"}, {Name: "large"}}}
 	row := map[string]int{}
 	for i, name := range to {
 		row[name] = i
 		c.after = append(c.after, i)
-		c.rows = append(c.rows, Class{Name: name, Change: Added})
+		c.classes = append(c.classes, Class{Name: name, Change: Added})
 	}
 	for _, name := range from {
 		i, ok := row[name]
 		if ok {
-			c.rows[i].Change = ""
+			c.classes[i].Change = ""
 		} else {
-			i = len(c.rows)
-			c.rows = append(c.rows, Class{Name: name, Change: Removed})
+			i = len(c.classes)
+			c.classes = append(c.classes, Class{Name: name, Change: Removed})
 		}
 		c.before = append(c.before, i)
 	}
@@ -45,7 +47,7 @@ func newClasses(from, to []string) *classes {
 
 // match pairs a photo's boxes, best overlap first and the same class before
 // others, and counts what became of them.
-func (c *classes) match(before, after []dataset.Box) Boxes {
+func (c *tally) match(before, after []dataset.Box) Boxes {
 	n := Boxes{Before: len(before), After: len(after)}
 	type pair struct {
 		i, j    int
@@ -54,7 +56,8 @@ func (c *classes) match(before, after []dataset.Box) Boxes {
 	}
 	var pairs []pair
 	for i, b := range before {
-		c.rows[c.before[b.Class]].Before++
+		c.classes[c.before[b.Class]].Before++
+		c.size(b).Before++
 		for j, a := range after {
 			if o := overlap(b, a); o >= sameObject {
 				pairs = append(pairs, pair{i, j, o, c.before[b.Class] == c.after[a.Class]})
@@ -62,7 +65,8 @@ func (c *classes) match(before, after []dataset.Box) Boxes {
 		}
 	}
 	for _, a := range after {
-		c.rows[c.after[a.Class]].After++
+		c.classes[c.after[a.Class]].After++
+		c.size(a).After++
 	}
 	slices.SortStableFunc(pairs, func(x, y pair) int {
 		if x.same != y.same {
@@ -80,29 +84,46 @@ func (c *classes) match(before, after []dataset.Box) Boxes {
 		}
 		lost[p.i], won[p.j] = true, true
 		b, a := before[p.i], after[p.j]
+		if was, is := c.size(b), c.size(a); was != is {
+			was.Left++
+			is.Came++
+		}
 		switch {
 		case !p.same:
 			n.Reclassified++
-			c.rows[c.before[b.Class]].Left++
-			c.rows[c.after[a.Class]].Came++
+			c.classes[c.before[b.Class]].Left++
+			c.classes[c.after[a.Class]].Came++
 		case !near(b, a):
 			n.Adjusted++
-			c.rows[c.after[a.Class]].Adjusted++
+			c.classes[c.after[a.Class]].Adjusted++
 		}
 	}
 	for i, b := range before {
 		if !lost[i] {
 			n.Removed++
-			c.rows[c.before[b.Class]].Removed++
+			c.classes[c.before[b.Class]].Removed++
+			c.size(b).Removed++
 		}
 	}
 	for j, a := range after {
 		if !won[j] {
 			n.Added++
-			c.rows[c.after[a.Class]].Added++
+			c.classes[c.after[a.Class]].Added++
+			c.size(a).Added++
 		}
 	}
 	return n
+}
+
+// size is the bucket of a box.
+func (c *tally) size(b dataset.Box) *Size {
+	switch area := b.W * b.H; {
+	case area < 32*32:
+		return &c.sizes[0]
+	case area < 96*96:
+		return &c.sizes[1]
+	}
+	return &c.sizes[2]
 }
 
 func overlap(a, b dataset.Box) float64 {

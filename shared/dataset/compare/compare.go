@@ -75,9 +75,13 @@ type Class struct {
 // Size is a bucket of COCO's: small below 32² pixels of the photo, medium below
 // 96², large.
 type Size struct {
-	Name   string `json:"name"`
-	Before int    `json:"before"`
-	After  int    `json:"after"`
+	Name    string `json:"name"`
+	Before  int    `json:"before"`
+	After   int    `json:"after"`
+	Added   int    `json:"added"`
+	Removed int    `json:"removed"`
+	Left    int    `json:"left"` // adjusted out of this size
+	Came    int    `json:"came"` // adjusted into it
 }
 
 // Photo is a photo that differs.
@@ -110,7 +114,7 @@ func (r Report) Same() bool {
 func Versions(from, to dataset.Version, before, after []dataset.Photo) Report {
 	r := Report{From: from.ID, To: to.ID, Splits: to.Splits, Before: from.Splits, Changed: []Photo{}}
 	r.Photos.Before, r.Photos.After = len(before), len(after)
-	c := newClasses(from.Classes, to.Classes)
+	c := newTally(from.Classes, to.Classes)
 	old := map[string]dataset.Photo{}
 	for _, p := range before {
 		old[key(p)] = p
@@ -149,8 +153,7 @@ func Versions(from, to dataset.Version, before, after []dataset.Photo) Report {
 	slices.SortFunc(r.Changed, func(x, y Photo) int {
 		return cmp.Or(strings.Compare(x.Photo, y.Photo), cmp.Compare(len(x.Changes), len(y.Changes)))
 	})
-	r.Classes = c.rows
-	r.Sizes = sizes(before, after)
+	r.Classes, r.Sizes = c.classes, c.sizes
 	return r
 }
 
@@ -161,7 +164,7 @@ func key(p dataset.Photo) string {
 }
 
 // pair adds a photo that both versions have.
-func (r *Report) pair(c *classes, was, is dataset.Photo) {
+func (r *Report) pair(c *tally, was, is dataset.Photo) {
 	p := Photo{Photo: is.Path, Boxes: c.match(was.Boxes, is.Boxes)}
 	mark := func(when bool, count *int, change Change) {
 		if when {
@@ -185,28 +188,4 @@ func (r *Report) note(p Photo) {
 	if len(p.Changes) > 0 {
 		r.Changed = append(r.Changed, p)
 	}
-}
-
-func sizes(before, after []dataset.Photo) []Size {
-	out := []Size{{Name: "small"}, {Name: "medium"}, {Name: "large"}}
-	bucket := func(b dataset.Box) int {
-		switch area := b.W * b.H; {
-		case area < 32*32:
-			return 0
-		case area < 96*96:
-			return 1
-		}
-		return 2
-	}
-	for _, p := range before {
-		for _, b := range p.Boxes {
-			out[bucket(b)].Before++
-		}
-	}
-	for _, p := range after {
-		for _, b := range p.Boxes {
-			out[bucket(b)].After++
-		}
-	}
-	return out
 }

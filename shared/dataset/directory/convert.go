@@ -25,7 +25,8 @@ import (
 // Options of Convert.
 type Options struct {
 	Policy dataset.Policy
-	// LabelsOnly leaves the photos alone: sizes are the declared ones.
+	// LabelsOnly leaves the photos alone: sizes are the declared ones. So it is
+	// too when none of the photos is beside the labels.
 	LabelsOnly bool
 }
 
@@ -39,6 +40,7 @@ type Summary struct {
 	Clipped     map[errs.Code]int                `json:"clipped"`
 	Quarantined map[errs.Code]int                `json:"quarantined"`
 	Duplicates  map[errs.Code]int                `json:"duplicates"`
+	LabelsOnly  bool                             `json:"labels_only"` // photos were not looked at
 	Findings    []dataset.Finding                `json:"findings,omitempty"`
 }
 
@@ -66,6 +68,7 @@ func Convert(ctx context.Context, source, out string, o Options) (s Summary, err
 	if err != nil {
 		return s, err
 	}
+	o.LabelsOnly = o.LabelsOnly || !anyPhoto(filepath.Dir(labelsFile), labels)
 	seen, err := look(ctx, filepath.Dir(labelsFile), labels, o.LabelsOnly)
 	if err != nil {
 		return s, err
@@ -76,6 +79,7 @@ func Convert(ctx context.Context, source, out string, o Options) (s Summary, err
 		measured[found.MD5] = found.Measured
 	}
 	s = summarise(rec)
+	s.LabelsOnly = o.LabelsOnly
 	nameOf := make(map[string]string, len(rec.Photos))
 	for _, p := range rec.Photos {
 		if p.Fault == "" {
@@ -133,6 +137,14 @@ func read(name string, p dataset.Policy) (dataset.Labels, error) {
 		return dataset.Labels{}, err
 	}
 	return dataset.FromCOCO(parsed)
+}
+
+// anyPhoto tells whether any photo that labels name is there.
+func anyPhoto(root string, labels dataset.Labels) bool {
+	return slices.ContainsFunc(labels.Photos, func(p dataset.LabelledPhoto) bool {
+		_, err := os.Stat(photoFile(root, p.Name))
+		return err == nil
+	})
 }
 
 // look finds out about the photos that labels name, by name.
