@@ -186,6 +186,13 @@ func TestHandle_blockedThenApproved(t *testing.T) {
 	if err := validation.Approve(t.Context(), l.datasets, v.ID, "ann@example.org", "a first try", noon); err != nil {
 		t.Fatal(err)
 	}
+	err = validation.Approve(t.Context(), l.datasets, v.ID, "bob@example.org", "me too", noon)
+	if code, _ := errs.Reason(err); code != "already-approved" {
+		t.Errorf("a second approval: %v", err)
+	}
+	if a, err := validation.LoadApproval(t.Context(), l.datasets, v.ID); err != nil || a.Who != "ann@example.org" {
+		t.Errorf("recorded: %+v, %v", a, err)
+	}
 	if err := l.validate.Handle(t.Context(), finalized(t, l.datasets, dataset.VersionObject(v.ID, dataset.ApprovalFile))); err != nil {
 		t.Fatal(err)
 	}

@@ -77,8 +77,8 @@ type Approval struct {
 }
 
 // Approve records an approval, which wakes the validate function. A version
-// that was not validated yet, or passed, cannot be approved: permanent errors
-// "not-validated" and "not-blocked".
+// that was not validated yet, passed, or was approved before cannot be approved:
+// permanent errors "not-validated", "not-blocked" and "already-approved".
 func Approve(ctx context.Context, b blob.Bucket, id, who, why string, now time.Time) error {
 	r, err := Load(ctx, b, id)
 	if errors.Is(err, errs.NotFound) {
@@ -89,6 +89,11 @@ func Approve(ctx context.Context, b blob.Bucket, id, who, why string, now time.T
 	}
 	if r.Passed {
 		return errs.Permanentf("not-blocked", "data set version %q passed: it needs no approval", id)
+	}
+	if done, err := Approved(ctx, b, r); err != nil {
+		return err
+	} else if done {
+		return errs.Permanentf("already-approved", "data set version %q is approved already: `litterloop data show` tells by whom and why", id)
 	}
 	_, err = blob.WriteJSON(ctx, b, dataset.VersionObject(id, dataset.ApprovalFile), Approval{Dataset: id, Who: who, Why: why, Created: now.UTC(), Codes: r.Blocking()}, blob.Any)
 	return err

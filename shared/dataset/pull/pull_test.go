@@ -38,6 +38,13 @@ func (b *counting) Open(ctx context.Context, name string, offset, length int64) 
 	return b.Bucket.Open(ctx, name, offset, length)
 }
 
+func (b *counting) Stat(ctx context.Context, name string) (blob.Attrs, error) {
+	if b.failFrom.Load() > 0 {
+		return blob.Attrs{}, errs.Unavailable
+	}
+	return b.Bucket.Stat(ctx, name)
+}
+
 func sample(t *testing.T) (*counting, dataset.Version) {
 	w := datasettest.New(t)
 	classes, photos := datasettest.Sample()

@@ -170,7 +170,7 @@ func (c *check) object(ctx context.Context, f dataset.File) (size int64, damage 
 		return Copy(ctx, c.bucket, f, io.Discard)
 	}
 	a, err := c.bucket.Stat(ctx, dataset.ContentObject(f.MD5))
-	return judgeObject(c.bucket, f, a.Size, a.MD5, err)
+	return judgeObject(ctx, c.bucket, f, a.Size, a.MD5, err)
 }
 
 // Copy writes a file's bytes from the bucket to w and tells how many they were
@@ -179,7 +179,7 @@ func (c *check) object(ctx context.Context, f dataset.File) (size int64, damage 
 func Copy(ctx context.Context, b blob.Bucket, f dataset.File, w io.Writer) (size int64, damage *Damage, err error) {
 	r, _, err := b.Open(ctx, dataset.ContentObject(f.MD5), 0, -1)
 	if err != nil {
-		return judgeObject(b, f, 0, "", err)
+		return judgeObject(ctx, b, f, 0, "", err)
 	}
 	defer r.Close()
 	out := &writer{Writer: w}
@@ -187,7 +187,7 @@ func Copy(ctx context.Context, b blob.Bucket, f dataset.File, w io.Writer) (size
 	if out.err != nil {
 		return size, nil, out.err
 	}
-	return judgeObject(b, f, size, sum, err)
+	return judgeObject(ctx, b, f, size, sum, err)
 }
 
 // writer remembers its own failure, to tell it from the reader's.
@@ -201,13 +201,18 @@ func (w *writer) Write(p []byte) (n int, err error) {
 	return n, w.err
 }
 
-// judgeObject is judge for an object, and for the error of reading it.
-func judgeObject(b blob.Bucket, f dataset.File, size int64, sum string, err error) (int64, *Damage, error) {
+// judgeObject is judge for an object, and for the error of reading it. Where
+// the bucket tells of an object and yet cannot give its content, the object is
+// damaged, not the bucket away.
+func judgeObject(ctx context.Context, b blob.Bucket, f dataset.File, size int64, sum string, err error) (int64, *Damage, error) {
 	damage := &Damage{Path: f.Path, Name: "gs://" + b.Name() + "/" + dataset.ContentObject(f.MD5)}
 	if err != nil {
 		code, ok := fault(err)
 		if !ok {
-			return size, nil, err
+			if _, away := b.Stat(ctx, dataset.ContentObject(f.MD5)); away != nil {
+				return size, nil, err
+			}
+			code = Unreadable
 		}
 		damage.Code, damage.Note = code, err.Error()
 		return size, damage, nil

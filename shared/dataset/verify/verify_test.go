@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -128,6 +129,26 @@ func TestBucket_awayIsNoDamage(t *testing.T) {
 	classes, photos := datasettest.Sample()
 	v := w.Drop("b", classes, photos...)
 	if r, err := Bucket(t.Context(), away{w.Datasets}, v, Options{Quick: true}); !errors.Is(err, errs.Unavailable) {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// unreadable is a bucket that tells of its content and does not give it.
+type unreadable struct{ blob.Bucket }
+
+func (b unreadable) Open(ctx context.Context, name string, offset, length int64) (io.ReadCloser, blob.Attrs, error) {
+	if strings.HasPrefix(name, "files/") && !strings.HasSuffix(name, ".dir") {
+		return nil, blob.Attrs{}, errs.Unavailable
+	}
+	return b.Bucket.Open(ctx, name, offset, length)
+}
+
+func TestBucket_contentThatCannotBeRead(t *testing.T) {
+	w := datasettest.New(t)
+	classes, photos := datasettest.Sample()
+	v := w.Drop("b", classes, photos...)
+	r, err := Bucket(t.Context(), unreadable{w.Datasets}, v, Options{})
+	if err != nil || len(r.Damage) != v.Files || r.Damage[0].Code != Unreadable {
 		t.Errorf("%+v, %v", r, err)
 	}
 }
