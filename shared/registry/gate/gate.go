@@ -36,7 +36,7 @@ type Golden struct {
 	Differences []string `json:"differences,omitempty"` // photos that differ, and how
 }
 
-// Reasons of a refusal; a verdict names all that apply.
+// Reason codes of a refusal; a verdict names all that apply.
 const (
 	ReasonWorse   = "worse-than-serving" // the serving model scores higher on the same photos
 	ReasonGolden  = "golden-differs"     // the detector answers otherwise than the trainer
