@@ -3,6 +3,7 @@ package litterloop
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -45,7 +46,14 @@ func newValidate(_ context.Context, p *setup.Parts, policy config.Policy) (http.
 }
 
 func newTrain(ctx context.Context, p *setup.Parts, policy config.Policy) (http.Handler, error) {
-	log := slog.With("function", "train")
+	f, err := trainer(ctx, p, policy)
+	if err != nil {
+		return nil, err
+	}
+	return event.Handler(slog.With("function", "train"), f.Handle), nil
+}
+
+func trainer(ctx context.Context, p *setup.Parts, policy config.Policy) (*train.Function, error) {
 	recipe, err := json.Marshal(policy.Train.Recipe)
 	if err != nil {
 		return nil, fmt.Errorf("recipe: %w", err)
@@ -54,8 +62,7 @@ func newTrain(ctx context.Context, p *setup.Parts, policy config.Policy) (http.H
 	if err != nil {
 		return nil, err
 	}
-	f := train.New(book(p), supervisor, p.Publisher(), recipe, time.Now, log)
-	return event.Handler(log, f.Handle), nil
+	return train.New(book(p), supervisor, p.Publisher(), recipe, time.Now, slog.With("function", "train")), nil
 }
 
 func newRegister(ctx context.Context, p *setup.Parts, policy config.Policy) (http.Handler, error) {
@@ -97,10 +104,21 @@ func newDeploy(ctx context.Context, p *setup.Parts, policy config.Policy) (http.
 	return event.Handler(log, deploy.New(r, log).Handle), nil
 }
 
-func newDrift(_ context.Context, p *setup.Parts, policy config.Policy) (http.Handler, error) {
+func newDrift(ctx context.Context, p *setup.Parts, policy config.Policy) (http.Handler, error) {
+	f, err := trainer(ctx, p, policy)
+	if err != nil {
+		return nil, err
+	}
+	upkeep := func(ctx context.Context) error {
+		err := f.Check(ctx)
+		if errors.Is(err, training.ErrLaunching) { // somebody is at it
+			return nil
+		}
+		return err
+	}
 	models := p.Bucket(p.Models)
 	checker := shareddrift.NewChecker(policy.Drift, p.Model, registry.New(models, time.Now), models, p.Bucket(p.Predictions), time.Now)
-	return drift.New(checker, evaluator(p, policy), time.Now, slog.With("function", "drift")), nil
+	return drift.New(checker, evaluator(p, policy), upkeep, time.Now, slog.With("function", "drift")), nil
 }
 
 func book(p *setup.Parts) *training.Book { return training.NewBook(p.Bucket(p.Models), time.Now) }

@@ -28,19 +28,25 @@ type Checker interface {
 // Evaluator decides on training; see retrain.Evaluator.
 type Evaluator interface {
 	Drifted(ctx context.Context, s drift.Summary) (retrain.Decision, error)
+	Reconsider(ctx context.Context) (retrain.Decision, error)
 }
+
+// Upkeep sees to the training in flight: a machine that vanished sends no event,
+// and the schedule is what comes by anyway.
+type Upkeep func(ctx context.Context) error
 
 // Function checks for drift.
 type Function struct {
 	checker   Checker
 	evaluator Evaluator
+	upkeep    Upkeep
 	log       *slog.Logger
 	now       func() time.Time
 }
 
 // New returns the function.
-func New(c Checker, e Evaluator, now func() time.Time, log *slog.Logger) *Function {
-	return &Function{c, e, log, now}
+func New(c Checker, e Evaluator, u Upkeep, now func() time.Time, log *slog.Logger) *Function {
+	return &Function{c, e, u, log, now}
 }
 
 // Answer is the body of a successful call.
@@ -63,13 +69,25 @@ func (f *Function) Handle(ctx context.Context, e event.Event) error {
 	return err
 }
 
+// check does all that the schedule is for; what fails does not keep the rest
+// from being done.
 func (f *Function) check(ctx context.Context, to time.Time) (Answer, error) {
 	if to.IsZero() {
 		to = f.now()
 	}
+	kept := f.upkeep(ctx)
+	if kept != nil {
+		kept = fmt.Errorf("see to the training in flight: %w", kept)
+	}
+	a, err := f.drifted(ctx, to)
+	return a, both(err, kept)
+}
+
+func (f *Function) drifted(ctx context.Context, to time.Time) (Answer, error) {
 	_, s, err := f.checker.Check(ctx, to)
-	if err != nil {
-		return Answer{}, err
+	if err != nil { // what was held, as for a cooldown, may be due all the same
+		_, held := f.evaluator.Reconsider(ctx)
+		return Answer{}, both(err, held)
 	}
 	a := Answer{Outcome: s.Verdict.Outcome, Report: s.Report, HTML: s.HTML, Verdict: s.Verdict, Window: s.Window, Share: s.Share, Columns: s.Columns}
 	d, err := f.evaluator.Drifted(ctx, s)
@@ -80,6 +98,17 @@ func (f *Function) check(ctx context.Context, to time.Time) (Answer, error) {
 	f.log.InfoContext(ctx, "drift checked", "outcome", a.Outcome, "score", s.Verdict.Score, "threshold", s.Verdict.Threshold,
 		"photos", s.Window.Photos, "report", s.Report, "decision", d.Outcome, "reasons", d.Reasons)
 	return a, nil
+}
+
+// both joins two errors so that a transient one decides: the call is repeated.
+func both(a, b error) error {
+	if _, permanent := errs.Reason(a); permanent && b != nil {
+		a, b = b, a
+	}
+	if a == nil || b == nil {
+		return errors.Join(a, b)
+	}
+	return fmt.Errorf("%w; and %v", a, b)
 }
 
 // maxBody bounds a request's body; the Scheduler's holds a time at most.

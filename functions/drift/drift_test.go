@@ -38,6 +38,8 @@ type world struct {
 	registry            *registry.Registry
 	bus                 *busmem.Bus
 	function            *drift.Function
+	upkeep              error // what it ends with
+	kept                int   // how often it was done
 	rng                 *rand.Rand
 }
 
@@ -47,7 +49,7 @@ func newWorld(t *testing.T) *world {
 	w.registry = registry.New(w.models, func() time.Time { return noon.AddDate(0, 0, -2) })
 	checker := shareddrift.NewChecker(shareddrift.DefaultPolicy(), "litter", w.registry, w.models, w.predictions, clock)
 	evaluator := retrain.NewEvaluator(retrain.DefaultPolicy(), w.predictions, datasets{}, trainings{}, w.bus, clock)
-	w.function = drift.New(checker, evaluator, clock, slog.New(slog.DiscardHandler))
+	w.function = drift.New(checker, evaluator, func(context.Context) error { w.kept++; return w.upkeep }, clock, slog.New(slog.DiscardHandler))
 	return w
 }
 
@@ -202,6 +204,43 @@ func TestServeHTTP_nothingServesYet(t *testing.T) {
 	w := newWorld(t)
 	if status, _ := w.post(""); status != http.StatusOK {
 		t.Errorf("status %d: the Scheduler would repeat what only a deployment mends", status)
+	}
+}
+
+// What is not drift's own is done all the same: version d2 waits with a label
+// more, and its training is decided on, whatever became of the rest.
+func TestServeHTTP_whatFailsHidesNothing(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		serves bool
+		upkeep error
+		status int
+	}{
+		{"nothing serves", false, nil, http.StatusOK},
+		{"nothing serves, and the upkeep fails", false, errs.Unavailable, http.StatusServiceUnavailable},
+		{"the upkeep fails", true, errs.Unavailable, http.StatusServiceUnavailable},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.upkeep = c.upkeep
+			if c.serves {
+				w.deploy()
+				w.log(w.photos(60, 60, noon.Add(-time.Hour)))
+			}
+			if status, _ := w.post(""); status != c.status {
+				t.Errorf("status %d, want %d", status, c.status)
+			}
+			var decided int
+			for _, err := range w.predictions.List(t.Context(), retrain.LedgerDir) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				decided++
+			}
+			if w.kept != 1 || decided != 1 || (w.reports() == 1) != c.serves {
+				t.Errorf("upkeep %d times, %d decisions, %d reports", w.kept, decided, w.reports())
+			}
+		})
 	}
 }
 
