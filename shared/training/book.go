@@ -60,7 +60,7 @@ func (b *Book) Begin(ctx context.Context, t Training) (Outcome, error) {
 		t.State, t.Started = Running, b.now().UTC()
 		f := d.InFlight
 		switch {
-		case slices.ContainsFunc(d.Ended, func(e Training) bool { return e.Run == t.Run }):
+		case slices.ContainsFunc(d.Ended, t.answers):
 			outcome = Over
 		case f == nil:
 			outcome, d.InFlight = InFlight, &t
@@ -69,11 +69,11 @@ func (b *Book) Begin(ctx context.Context, t Training) (Outcome, error) {
 				d.Pending = nil
 			}
 			return nil
-		case f.Run == t.Run:
+		case t.answers(*f):
 			outcome = InFlight
 		case f.same(t):
 			outcome = Covered
-		case d.Pending != nil && d.Pending.Run == t.Run:
+		case d.Pending != nil && t.answers(*d.Pending):
 			outcome = Waiting
 		default:
 			outcome, d.Pending = Waiting, &t
@@ -85,6 +85,12 @@ func (b *Book) Begin(ctx context.Context, t Training) (Outcome, error) {
 		return "", fmt.Errorf("enter training %s: %w", t.Run, err)
 	}
 	return outcome, nil
+}
+
+// answers tells whether t answers the request that u does: it is the same run,
+// or of the same decision, whose event came again after the recipe changed.
+func (t *Training) answers(u Training) bool {
+	return t.Run == u.Run || t.Ledger != "" && t.Ledger == u.Ledger
 }
 
 // same tells whether t and u would learn the same from the same.

@@ -3,6 +3,7 @@ package training_test
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -136,5 +137,33 @@ func TestNew_sameDecisionSameRun(t *testing.T) {
 		if _, err := training.New(event.TrainData{Dataset: id}, nil); err == nil {
 			t.Errorf("data set version %q was taken", id)
 		}
+	}
+}
+
+// The event of a decision comes again after the recipe changed: it was answered.
+func TestBook_oneTrainingForADecision(t *testing.T) {
+	b := training.NewBook(blobmem.New("models"), clock())
+	asked := func(ledger, recipe string) training.Training {
+		x, err := training.New(event.TrainData{Dataset: "d1", Trigger: "validated", Ledger: ledger}, json.RawMessage(recipe))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return x
+	}
+	first := asked("l1", `{"steps": 1}`)
+	begin(t, b, first)
+	for i, want := range []training.Outcome{training.InFlight, training.Waiting, training.Waiting} {
+		if got := begin(t, b, asked([]string{"l1", "l2", "l2"}[i], []string{`{"steps": 2}`, `{"steps": 2}`, `{"steps": 3}`}[i])); got != want {
+			t.Errorf("request %d: %s, want %s", i, got, want)
+		}
+	}
+	if x, err := b.Pending(t.Context()); err != nil || !strings.Contains(string(x.Recipe), "2") {
+		t.Errorf("pending %+v, %v", x, err)
+	}
+	if err := b.Finish(t.Context(), first.Run, training.Registered, 1, ""); err != nil {
+		t.Fatal(err)
+	}
+	if got := begin(t, b, asked("l1", `{"steps": 4}`)); got != training.Over {
+		t.Errorf("after its end: %s", got)
 	}
 }
