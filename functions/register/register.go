@@ -80,7 +80,11 @@ func (f *Function) Handle(ctx context.Context, e event.Event) error {
 		err = f.fail(ctx, t, d.Failed)
 	default:
 		var ended bool
-		if ended, err = f.register(ctx, t); err == nil && !ended {
+		ended, err = f.register(ctx, t)
+		if _, permanent := errs.Reason(err); permanent { // or it would stay in flight for good
+			ended, err = true, f.fail(ctx, t, err.Error())
+		}
+		if err == nil && !ended {
 			return nil
 		}
 	}

@@ -5,15 +5,18 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/litterloop/litterloop/functions/register"
+	"github.com/litterloop/litterloop/shared/blob"
 	"github.com/litterloop/litterloop/shared/blob/blobmem"
 	"github.com/litterloop/litterloop/shared/bus"
 	"github.com/litterloop/litterloop/shared/bus/busmem"
 	"github.com/litterloop/litterloop/shared/errs"
 	"github.com/litterloop/litterloop/shared/event"
+	"github.com/litterloop/litterloop/shared/modelpackage"
 	"github.com/litterloop/litterloop/shared/registry"
 	"github.com/litterloop/litterloop/shared/tracking"
 	"github.com/litterloop/litterloop/shared/training"
@@ -78,6 +81,36 @@ func TestHandle_askedAgainUntilThePolicyWasAsked(t *testing.T) {
 	}
 	if ended, err := d.Book.Find(t.Context(), x.Run); err != nil || ended.Failure != "no boxes" || asked != 2 {
 		t.Errorf("training %+v, %v; asked %d times", ended, err, asked)
+	}
+	if m := messages.Messages(); len(m) != 1 || m[0].Topic != bus.Alerts {
+		t.Errorf("messages %+v", m)
+	}
+}
+
+// What no repetition mends ends the training: acknowledged and left in flight it
+// would keep every other from beginning.
+func TestHandle_aPackageThatCannotBeReadEndsTheTraining(t *testing.T) {
+	f, d, messages := function(t)
+	x, err := training.New(event.TrainData{Dataset: "d1"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Book.Begin(t.Context(), x); err != nil {
+		t.Fatal(err)
+	}
+	card := training.Package("litter", x.Run) + modelpackage.CardFile
+	if _, err := d.Models.Write(t.Context(), card, strings.NewReader("{"), blob.WriteOptions{IfGeneration: blob.Any}); err != nil {
+		t.Fatal(err)
+	}
+	e, err := event.New(event.Register, time.Now(), event.RegisterData{Run: x.Run}, x.Run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Handle(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	if ended, err := d.Book.Find(t.Context(), x.Run); err != nil || ended.State != training.Failed || ended.Failure == "" {
+		t.Errorf("training %+v, %v", ended, err)
 	}
 	if m := messages.Messages(); len(m) != 1 || m[0].Topic != bus.Alerts {
 		t.Errorf("messages %+v", m)
