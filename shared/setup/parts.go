@@ -23,10 +23,6 @@ import (
 	jobcloudrun "github.com/litterloop/litterloop/shared/job/cloudrun"
 )
 
-// policyAge is how long a policy that was read serves: a change of the file
-// takes effect within it, and a burst of events does not read it each time.
-const policyAge = 10 * time.Second
-
 // Parts are the clients of one deployment. Cloud Run's are built when first
 // asked for; a failure to build one is not remembered.
 type Parts struct {
@@ -36,10 +32,10 @@ type Parts struct {
 	pubsub    *pubsub.Client
 	publisher *buspubsub.Publisher
 
-	mu       sync.Mutex
-	run      *runClients
-	policy   config.Policy
-	policyAt time.Time
+	policies *policies
+
+	mu  sync.Mutex
+	run *runClients
 }
 
 type runClients struct {
@@ -59,7 +55,9 @@ func Open(ctx context.Context, cfg Config) (*Parts, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("pub/sub client: %w", err), s.Close())
 	}
-	return &Parts{Config: cfg, storage: s, pubsub: p, publisher: buspubsub.New(p)}, nil
+	parts := &Parts{Config: cfg, storage: s, pubsub: p, publisher: buspubsub.New(p)}
+	parts.policies = &policies{models: parts.Bucket(parts.Models), bus: parts.publisher, now: time.Now}
+	return parts, nil
 }
 
 // Bucket returns any bucket by its name.
@@ -71,20 +69,10 @@ func (p *Parts) PubSub() *pubsub.Client { return p.pubsub }
 // Publisher publishes on the deployment's bus.
 func (p *Parts) Publisher() bus.Publisher { return p.publisher }
 
-// Policy is the deployment's policy file, at most policyAge old.
-func (p *Parts) Policy(ctx context.Context) (config.Policy, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.policyAt.IsZero() && time.Since(p.policyAt) < policyAge {
-		return p.policy, nil
-	}
-	read, err := config.Read(ctx, p.Bucket(p.Models))
-	if err != nil {
-		return read, err
-	}
-	p.policy, p.policyAt = read, time.Now()
-	return read, nil
-}
+// Policy is the deployment's policy file, at most policyAge old. While the file
+// is faulty people are told, and the last good policy that this process read
+// goes on; a process that read none returns the fault.
+func (p *Parts) Policy(ctx context.Context) (config.Policy, error) { return p.policies.current(ctx) }
 
 // Location is the Cloud Run location, projects/P/locations/L.
 func (p *Parts) Location() string {
