@@ -3,6 +3,8 @@
 package progress
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -87,8 +89,15 @@ func (s *Stage) Set(done, total int, format string, args ...any) {
 // Done ends the stage with a closing word.
 func (s *Stage) Done(format string, args ...any) { s.end("done", fmt.Sprintf(format, args...)) }
 
-// Fail ends the stage as failed. Failing an ended stage does nothing.
-func (s *Stage) Fail(err error) { s.end("FAILED", err.Error()) }
+// Fail ends the stage as failed, or as stopped when a person ended it. Failing
+// an ended stage does nothing.
+func (s *Stage) Fail(err error) {
+	if errors.Is(err, context.Canceled) {
+		s.end("stopped", "")
+		return
+	}
+	s.end("FAILED", err.Error())
+}
 
 func (s *Stage) end(word, note string) {
 	s.mu.Lock()
@@ -103,7 +112,7 @@ func (s *Stage) end(word, note string) {
 	s.board.spent = append(s.board.spent, Spent{s.name, float64(took.Milliseconds()) / 1000})
 	s.board.mu.Unlock()
 	if s.bar == nil {
-		fmt.Fprintf(s.board.out, "%s%-6s %6.1fs  %s\n", pad(s.name), word, took.Seconds(), note)
+		fmt.Fprintf(s.board.out, "%s%-7s %6.1fs  %s\n", pad(s.name), word, took.Seconds(), note)
 		return
 	}
 	if word == "done" {
