@@ -67,7 +67,7 @@ func printRefusal(w io.Writer, datasets string, r validation.Result) {
 			fmt.Fprintf(w, "  \t\t  %s\n", plain(strings.TrimSpace(e.Photo+" "+e.Note), textWidth))
 		}
 	}
-	fmt.Fprintf(w, "  \t\treport: gs://%s/%s\n", datasets, dataset.VersionObject(r.Dataset, dataset.ReportFile))
+	fmt.Fprintf(w, "  \t\tmend the batch and drop it again, or `litterloop data approve` the version; report: gs://%s/%s\n", datasets, dataset.VersionObject(r.Dataset, dataset.ReportFile))
 }
 
 func batchSays(b dataset.BatchStatus) string {

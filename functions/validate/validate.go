@@ -102,7 +102,7 @@ func (f *Function) alert(ctx context.Context, v dataset.Version, r validation.Re
 	report := fmt.Sprintf("gs://%s/%s", f.datasets.Name(), dataset.VersionObject(v.ID, dataset.ReportFile))
 	e, err := event.New(event.Alert, f.now(), event.AlertData{
 		Code: "dataset-rejected", Subject: v.ID,
-		Message: fmt.Sprintf("data set version %s is not trained on because of %s: mend the batch and drop it again, or approve the version; see %s", v.ID, strings.Join(r.Blocking(), ", "), report),
+		Message: fmt.Sprintf("data set version %s is not trained on because of %s: mend the batch and drop it again, or approve the version with `litterloop data approve`; see %s", v.ID, strings.Join(r.Blocking(), ", "), report),
 		Links:   map[string]string{"report": report},
 	}, "dataset-rejected", v.ID, r.Policy)
 	if err != nil {

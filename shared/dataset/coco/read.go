@@ -1,6 +1,7 @@
 package coco
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -16,7 +17,9 @@ import (
 func Read(r io.Reader, limits Limits) (*File, error) {
 	d := decoder{scanner: newScanner(r, limits.Bytes), limits: limits, named: map[string]ID{}}
 	var seenImages, seenAnnotations bool
-	if c := d.peek(); c != '{' && c != '[' && d.err == nil {
+	if c := d.peek(); d.err == nil && (bytes.HasPrefix(d.buf[d.pos:], []byte("\xff\xfe")) || bytes.HasPrefix(d.buf[d.pos:], []byte("\xfe\xff"))) {
+		d.fail("the file is UTF-16: save it as UTF-8") // its byte order mark, as Windows' tools write it
+	} else if c != '{' && c != '[' && d.err == nil {
 		d.fail("%s where an object is needed", describe(c))
 	} else if c == '[' {
 		return nil, errs.Permanentf("labels-not-coco", "labels are a JSON array: COCO labels are an object with \"images\", \"annotations\" and \"categories\"")

@@ -71,7 +71,8 @@ func TestRead_refuses(t *testing.T) {
 		says     string
 	}{
 		{"nothing", "", "labels-not-json", "line 1: the file ends"},
-		{"a photo", "\xff\xd8\xff\xe0", "labels-not-json", "line 1"},
+		{"a photo", "\xff\xd8\xff\xe0", "labels-not-json", "'ÿ' where an object is needed"},
+		{"UTF-16", "\xff\xfe{\x00}\x00", "labels-not-json", "save it as UTF-8"},
 		{"an array", `[1]`, "labels-not-coco", "array"},
 		{"another object", `{"a":1}`, "labels-not-coco", "images"},
 		{"images alone", `{"images":[]}`, "labels-not-coco", "annotations"},
