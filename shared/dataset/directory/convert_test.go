@@ -88,7 +88,7 @@ func TestConvert_unofficialTACO(t *testing.T) {
 	got.Findings = nil
 	want := Summary{
 		Images: 3831, Boxes: 8334 - 15 - 8, Classes: 60, Splits: got.Splits,
-		Clipped: codes{dataset.BoxNegativeOrigin: 13, dataset.BoxBeyondEdge: 6}, Quarantined: codes{dataset.BoxNotFinite: 15, dataset.BoxOutside: 8}, Duplicates: codes{},
+		Clipped: codes{dataset.BoxNegativeOrigin: 13, dataset.BoxBeyondEdge: 6}, Quarantined: codes{dataset.BoxNotFinite: 15, dataset.BoxOutside: 8}, Duplicates: codes{}, LabelsOnly: true,
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
