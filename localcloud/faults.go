@@ -1,11 +1,20 @@
 package localcloud
 
 import (
+	"math/rand/v2"
 	"os"
+	"path"
+	"slices"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/litterloop/litterloop/localcloud/pubsub"
+	"github.com/litterloop/litterloop/localcloud/run"
 	"github.com/litterloop/litterloop/localcloud/storage"
 )
 
@@ -17,8 +26,8 @@ type Faults struct {
 	Reorder     float64 // share of messages delivered out of order
 	Delay       float64 // share of messages and storage requests held back by up to MaxDelay
 	MaxDelay    time.Duration
-	Unavailable float64 // share of storage requests refused with 503
-	LoseAnswer  float64 // share of storage changes that are made, but answered with 503
+	Unavailable float64 // share of storage requests and Cloud Run calls refused as unavailable
+	LoseAnswer  float64 // share of their changes that are made, but answered so
 	// CrashAfter ends the process, as kill -9 would, at the storage commit and at
 	// the publish with this number, made durable and not yet answered. 0: never.
 	CrashAfter int
@@ -39,6 +48,32 @@ func (f Faults) pubsub() pubsub.Faults {
 		}
 	}
 	return p
+}
+
+// run injects into what functions call. Jobs are declared when the local cloud is
+// provisioned, by a person who would call again.
+func (f Faults) run() *run.Faults {
+	if f.Unavailable == 0 && f.LoseAnswer == 0 {
+		return nil
+	}
+	var mu sync.Mutex
+	random := rand.New(rand.NewPCG(f.Seed, 1))
+	fault := func(method string, share float64, exempt ...string) error {
+		name := path.Base(method)
+		if slices.ContainsFunc(exempt, func(prefix string) bool { return strings.HasPrefix(name, prefix) }) {
+			return nil
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if random.Float64() < share {
+			return status.Errorf(codes.Unavailable, "injected fault in %s", name)
+		}
+		return nil
+	}
+	return &run.Faults{
+		Call:      func(method string) error { return fault(method, f.Unavailable, "CreateJob") },
+		Committed: func(method string) error { return fault(method, f.LoseAnswer, "CreateJob", "Get", "List", "Wait") },
+	}
 }
 
 // Crashed is the exit status of a process that kill -9 ended, as a shell sees it.

@@ -92,7 +92,7 @@ func Start(ctx context.Context, o Options) (_ *Cloud, err error) {
 	if c.Storage, err = storage.New(storage.Options{Dir: filepath.Join(o.Dir, "storage"), Fsync: o.Fsync, Notify: c.PubSub.Publish, Log: o.Log, Faults: o.Faults.storage()}); err != nil {
 		return c, err
 	}
-	if c.Run, err = run.New(run.Options{Dir: filepath.Join(o.Dir, "run"), Images: o.Images, BaseEnv: slices.Concat(c.Endpoints.Environ(), o.Env, loopback), Log: o.Log}); err != nil {
+	if c.Run, err = run.New(run.Options{Dir: filepath.Join(o.Dir, "run"), Images: o.Images, BaseEnv: slices.Concat(c.Endpoints.Environ(), o.Env, loopback), Faults: o.Faults.run(), Log: o.Log}); err != nil {
 		return c, err
 	}
 	if c.Scheduler, err = scheduler.New(scheduler.Options{Dir: filepath.Join(o.Dir, "scheduler"), Token: c.PubSub.Token, Log: o.Log}); err != nil {
