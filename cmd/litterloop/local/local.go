@@ -81,7 +81,8 @@ func Start(ctx context.Context, o Options) (_ *Loop, err error) {
 		mux.Handle("/"+f.Name, f.Handler(open, o.Log))
 	}
 	cloud.ServeFunctions(mux)
-	err = cloud.Scheduler.Put(scheduler.Job{Name: DriftJob, Schedule: o.Schedule, Target: scheduler.Target{URL: l.Functions + "/drift"}})
+	account := fmt.Sprintf("scheduler@%s.iam.gserviceaccount.com", cloud.Endpoints.Project)
+	err = cloud.Scheduler.Put(scheduler.Job{Name: DriftJob, Schedule: o.Schedule, Target: scheduler.Target{URL: l.Functions + "/drift", Account: account}})
 	return l, err
 }
 
