@@ -38,6 +38,7 @@ func (e Endpoints) Environ() []string {
 		"CLOUDSDK_API_ENDPOINT_OVERRIDES_PUBSUB=http://" + e.PubSubREST + "/",
 		"CLOUDSDK_AUTH_DISABLE_CREDENTIALS=true",
 		"CLOUDSDK_CORE_PROJECT=" + e.Project,
+		"GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT=false", // DVC's client would ask the real cloud about each bucket, and wait
 	}
 }
 
