@@ -99,7 +99,7 @@ func (s *story) converted(ctx context.Context, batch string) error {
 		b := snap.Batches[i]
 		switch b.State {
 		case dataset.Rejected:
-			return "", fmt.Errorf("batch %s was rejected: %s", batch, b.Findings[0].Message)
+			return "", rejected(b, s.loop.Incoming)
 		case dataset.Waiting:
 			stage.Set(b.Photos-b.Missing, b.Photos, "%s", b.WaitsFor())
 			return "", nil
@@ -119,6 +119,17 @@ func (s *story) converted(ctx context.Context, batch string) error {
 		}
 		return "", nil
 	})
+}
+
+// rejected says why a batch is not used, and where it is told in full.
+func rejected(b dataset.BatchStatus, incoming string) error {
+	var why []string
+	for _, f := range b.Findings {
+		if f.Kind == dataset.Quarantined {
+			why = append(why, fmt.Sprintf("%s (%d): %s", f.Code, f.Count, f.Message))
+		}
+	}
+	return fmt.Errorf("batch %s was rejected: %s; all of it: gs://%s/%s", b.Batch, strings.Join(why, "; "), incoming, dataset.RejectedObject(b.Batch))
 }
 
 func trained(stage *progress.Stage, snap client.Snapshot, n int) (string, error) {
