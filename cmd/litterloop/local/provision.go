@@ -11,6 +11,7 @@ import (
 	run "cloud.google.com/go/run/apiv2"
 	"cloud.google.com/go/run/apiv2/runpb"
 	"cloud.google.com/go/storage"
+	"google.golang.org/api/googleapi"
 	"google.golang.org/api/option"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -55,9 +56,39 @@ var notified = []struct {
 	{func(c setup.Config) string { return c.Datasets }, bus.DatasetObjects, "versions/"},
 }
 
+// provisionTries is how often provisioning is begun again when an API was away.
+const provisionTries = 8
+
 // provision creates on the local cloud what Terraform creates on Google Cloud,
-// through the same APIs; what exists is left as it is.
+// through the same APIs; what exists is left as it is. Google's clients do not
+// repeat a creation by themselves, as it may have happened; here every attempt
+// looks at what is there first.
 func provision(ctx context.Context, e localcloud.Endpoints, cfg setup.Config) error {
+	wait := 50 * time.Millisecond
+	for try := 1; ; try++ {
+		err := provisionOnce(ctx, e, cfg)
+		if err == nil || try == provisionTries || !away(err) {
+			return err
+		}
+		select {
+		case <-time.After(wait):
+			wait *= 2
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// away tells that an API answered that it is not available just now.
+func away(err error) bool {
+	var http *googleapi.Error
+	if errors.As(err, &http) {
+		return http.Code >= 500
+	}
+	return status.Code(err) == codes.Unavailable
+}
+
+func provisionOnce(ctx context.Context, e localcloud.Endpoints, cfg setup.Config) error {
 	if err := provisionBus(ctx, e); err != nil {
 		return err
 	}
