@@ -79,7 +79,7 @@ func (p Policy) reference(r *Report, log, pkg []predictionlog.Row, to time.Time,
 	}
 	history := between(log, end.AddDate(0, 0, -p.Reference.Days), end)
 	if size >= p.Window.MinPhotos {
-		if spans := cut(history, p.Window.Duration, size); len(spans) >= p.Reference.MinWindows {
+		if spans := cut(history, end, p.Window.Duration, size); len(spans) >= p.Reference.MinWindows {
 			r.Reference = Reference{History, len(history), end.AddDate(0, 0, -p.Reference.Days).UTC(), end.UTC()}
 			return history, spans
 		}
@@ -146,12 +146,14 @@ func (r *Report) Moved() []string {
 }
 
 func between(sorted []predictionlog.Row, from, to time.Time) []predictionlog.Row {
-	at := func(t time.Time) int {
-		i, _ := slices.BinarySearchFunc(sorted, t.UnixMicro(), func(r predictionlog.Row, us int64) int { return cmp.Compare(r.TimeMicros, us) })
-		return i
-	}
-	i, j := at(from), at(to)
+	i, j := indexAt(sorted, from), indexAt(sorted, to)
 	return sorted[i:max(i, j)]
+}
+
+// indexAt is the index of the first row at t or later, by time.
+func indexAt(sorted []predictionlog.Row, t time.Time) int {
+	i, _ := slices.BinarySearchFunc(sorted, t.UnixMicro(), func(r predictionlog.Row, us int64) int { return cmp.Compare(r.TimeMicros, us) })
+	return i
 }
 
 // contentHash identifies the photos of a window.

@@ -2,6 +2,7 @@ package drift
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/litterloop/litterloop/shared/predictionlog"
@@ -40,19 +41,26 @@ func split(t *table, size, draws int, seed uint64) [][]float64 {
 // span is a past window: photos [from, to) of the reference, by time.
 type span struct{ from, to int }
 
-// cut divides a history, sorted by time, into consecutive windows that last
-// duration and hold size photos, whichever takes longer. What is left at the
-// end is no window.
-func cut(history []predictionlog.Row, duration time.Duration, size int) []span {
+// cut divides a history, sorted by time, backwards from its end into consecutive
+// windows that begin and end on the checked window's own clock: whole durations
+// before end, as many as it takes to hold size photos. A daily check thus sees
+// past days whole. Windows that begin wherever the last one had enough photos
+// wander over midnight and mix two days; days then seem to differ less than
+// they do, and the odd day alarms. What is left at the beginning is no window.
+func cut(history []predictionlog.Row, end time.Time, duration time.Duration, size int) []span {
 	var spans []span
-	start := 0
-	for i := range history {
-		if i-start < size || history[i].TimeMicros-history[start].TimeMicros < duration.Microseconds() {
-			continue
+	for to := len(history); to >= size; {
+		end = end.Add(-duration)
+		from := indexAt(history, end)
+		if to-from >= size {
+			spans = append(spans, span{from, to})
+			to = from
 		}
-		spans = append(spans, span{start, i})
-		start = i
+		if from == 0 {
+			break
+		}
 	}
+	slices.Reverse(spans)
 	return spans
 }
 

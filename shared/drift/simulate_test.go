@@ -83,14 +83,14 @@ func BenchmarkSimulate_package(b *testing.B) {
 // differ among themselves.
 func BenchmarkSimulate_year(b *testing.B) {
 	p := DefaultPolicy()
-	for _, perDay := range []int{60, 300} { // four years of the first, one of the second
+	for _, c := range []struct{ perDay, years int }{{60, 8}, {300, 2}} {
 		for _, rhythm := range []bool{false, true} {
-			b.Run(fmt.Sprintf("photos=%d/rhythm=%v", perDay, rhythm), func(b *testing.B) {
+			b.Run(fmt.Sprintf("photos=%d/rhythm=%v", c.perDay, rhythm), func(b *testing.B) {
 				for b.Loop() {
 					var harmless tally
 					shifts := map[string]*tally{"slight": {}, "moderate": {}, "severe": {}}
-					for year := range 3*60/perDay + 1 {
-						liveYear(p, uint64(year), perDay, rhythm, &harmless, shifts)
+					for year := range c.years {
+						liveYear(p, uint64(year), c.perDay, rhythm, &harmless, shifts)
 					}
 					harmless.report(b, shifts)
 				}
