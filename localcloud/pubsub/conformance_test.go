@@ -87,7 +87,7 @@ func TestConformance(t *testing.T) {
 		runConformance(t, serve(t, s), nil)
 	})
 	t.Run("pstest", func(t *testing.T) {
-		s := pstest.NewServer()
+		s := pstest.NewServerWithAddress("127.0.0.1:0")
 		t.Cleanup(func() { s.Close() })
 		runConformance(t, dial(t, s.Addr), pstestFlaws)
 	})

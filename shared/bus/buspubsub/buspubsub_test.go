@@ -130,7 +130,7 @@ func TestConformance_localCloud(t *testing.T) {
 
 func TestConformance_pstest(t *testing.T) {
 	bustest.Test(t, func(t *testing.T) bustest.Bus {
-		s := pstest.NewServer()
+		s := pstest.NewServerWithAddress("127.0.0.1:0")
 		t.Cleanup(func() { s.Close() })
 		return connect(t, s.Addr)
 	}, nil)
