@@ -108,3 +108,14 @@ func TestDemo_closesTheLoopAndTellsTheSameAgain(t *testing.T) {
 		t.Errorf("with faults, it ends otherwise (-without +with):\n%s", d)
 	}
 }
+
+func TestDemo_aDirectoryThatWillNotDoLeavesNoMark(t *testing.T) {
+	state := filepath.Join(t.TempDir(), "state")
+	_, err := demo.Run(t.Context(), demo.Options{State: state, Data: t.TempDir(), Log: slog.New(slog.DiscardHandler), Out: os.Stderr})
+	if err == nil {
+		t.Fatal("an empty directory was taken")
+	}
+	if _, err := os.Stat(state); !os.IsNotExist(err) {
+		t.Errorf("the state directory exists: %v", err)
+	}
+}

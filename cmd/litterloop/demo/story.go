@@ -109,22 +109,23 @@ func (s *story) act(ctx context.Context, act func(context.Context) error) error 
 }
 
 func (s *story) open(ctx context.Context) (err error) {
+	// Photos first: a directory that will not do must not leave its mark on a state.
+	stage := s.board.Stage("prepare photos")
+	if s.material, err = material(s.o); err != nil {
+		stage.Fail(err)
+		return err
+	}
+	stage.Done("%d to train and test on, %d of a new kind, %d to be asked about", len(s.material.First), len(s.material.Second), len(s.material.Usual)+len(s.material.New))
 	if s.journal, err = openState(s.o); err != nil {
 		return err
 	}
-	stage := s.board.Stage("start the local cloud")
+	stage = s.board.Stage("start the local cloud")
 	s.loop, err = local.Start(ctx, local.Options{State: s.o.State, Schedule: schedule, Policy: s.o.Policy, Faults: s.o.Faults, Log: s.o.Log})
 	if err != nil {
 		stage.Fail(err)
 		return err
 	}
 	stage.Done("storage, Pub/Sub, scheduler, Cloud Run, six functions")
-	stage = s.board.Stage("prepare photos")
-	if s.material, err = material(s.o); err != nil {
-		stage.Fail(err)
-		return errors.Join(err, s.loop.Close(ctx))
-	}
-	stage.Done("%d to train and test on, %d of a new kind, %d to be asked about", len(s.material.First), len(s.material.Second), len(s.material.Usual)+len(s.material.New))
 	return nil
 }
 

@@ -150,7 +150,7 @@ func (s *stream) recycle(b *batch) { s.free <- b }
 // close stops the stream and frees its batches.
 func (s *stream) close() {
 	close(s.quit)
-	for range s.ready { //nolint:revive // until the maker has ended
+	for range s.ready { // until the maker has ended
 	}
 	s.release()
 }

@@ -49,7 +49,7 @@ func (t *Tensor) Release() {
 	if t == nil || t.value == nil {
 		return
 	}
-	t.value.Destroy() //nolint:errcheck // never fails
+	t.value.Destroy() // never fails
 	t.value, t.Data = nil, nil
 	t.pinner.Unpin()
 }
