@@ -320,7 +320,6 @@ func TestService_tellsWhyAProvenRevisionNoLongerStarts(t *testing.T) {
 		if _, _, code := get(t, s.Uri+"/pid"); code == 200 {
 			return
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 }
 
