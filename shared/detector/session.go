@@ -96,16 +96,22 @@ func (s *session) run(ctx context.Context, w *worker, width, height int, use fun
 		return err
 	}
 	defer in.Destroy()
+	return s.exec(ctx, w.options, in, use)
+}
+
+// exec is one run, ended early when ctx ends. The options must be in no other
+// run.
+func (s *session) exec(ctx context.Context, o *ort.RunOptions, in ort.Value, use func(out []float32, shape []int64) error) error {
 	stopped := make(chan struct{})
 	unwatch := context.AfterFunc(ctx, func() {
-		w.options.Terminate()
+		o.Terminate()
 		close(stopped)
 	})
 	outputs := []ort.Value{nil}
-	err = s.s.RunWithOptions([]ort.Value{in}, outputs, w.options)
+	err := s.s.RunWithOptions([]ort.Value{in}, outputs, o)
 	if !unwatch() {
 		<-stopped // so that it cannot stop the worker's next run
-		w.options.UnsetTerminate()
+		o.UnsetTerminate()
 	}
 	if err != nil {
 		if ctx.Err() != nil {

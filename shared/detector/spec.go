@@ -27,6 +27,7 @@ type Spec struct {
 	Half    bool // input and output in float16
 
 	input, output string
+	in, out       Port
 }
 
 // readSpec reads an Ultralytics detection export: metadata names, stride, imgsz
@@ -58,6 +59,8 @@ func readSpec(model []byte) (Spec, error) {
 	if out := g.outputs[0]; out.kind != g.inputs[0].kind || len(out.dims) != 0 && len(out.dims) != 3 {
 		return Spec{}, errs.Permanentf(ModelUnsupported, "the model's output %q is of type %d and shape %v; a detection export has [1, 4+classes, anchors] or [1, boxes, 6] of its input's type", out.name, out.kind, out.dims)
 	}
+	s.in = Port{s.input, s.Half, g.inputs[0].dims}
+	s.out = Port{s.output, s.Half, g.outputs[0].dims}
 	return s, nil
 }
 
