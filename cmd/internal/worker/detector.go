@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"cloud.google.com/go/storage"
@@ -18,8 +19,11 @@ func Detect(ctx context.Context, getenv func(string) string, log *slog.Logger) e
 	if err != nil {
 		return err
 	}
+	var mu sync.Mutex
 	var client *storage.Client // built when first needed: a model in a directory needs no cloud
 	bucket := func(ctx context.Context, name string) (blob.Bucket, error) {
+		mu.Lock()
+		defer mu.Unlock()
 		if client == nil {
 			c, err := storage.NewClient(context.WithoutCancel(ctx))
 			if err != nil {

@@ -34,6 +34,12 @@ func (s *server) handler() http.Handler {
 	}, s.describe)
 
 	huma.Register(api, huma.Operation{
+		OperationID: "swap", Method: http.MethodPost, Path: "/v1/model",
+		Summary: "Serve another model", Tags: []string{"model"},
+		Description: "Loads the model, has it answer its golden photos, and puts it in use; requests in work end with the model before. When it fails, the model in use stays and the answer says why. Needs ADMIN_TOKEN.",
+	}, s.swapModel)
+
+	huma.Register(api, huma.Operation{
 		OperationID: "feedback", Method: http.MethodPost, Path: "/v1/feedback", DefaultStatus: http.StatusCreated,
 		Summary: "Correct a prediction", Tags: []string{"detect"},
 		Description: "Tells what is really on a photo that was answered before. It is kept beside the prediction log, for labelling and for measuring the model in use. Sending the same correction twice keeps it once.",
@@ -72,7 +78,7 @@ func page(name string) http.HandlerFunc {
 // readyz is ready only after the model answered its golden photos.
 func (s *server) readyz(w http.ResponseWriter, _ *http.Request) {
 	select {
-	case <-s.ready:
+	case <-s.stage.first:
 		w.Write([]byte("ready\n"))
 	default:
 		http.Error(w, "the model is being loaded", http.StatusServiceUnavailable)
@@ -148,10 +154,11 @@ type describeOutput struct{ Body ModelDescription }
 func (s *server) describe(ctx context.Context, _ *struct{}) (*describeOutput, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.c.Timeout)
 	defer cancel()
-	m, err := s.await(ctx)
+	m, giveBack, err := s.await(ctx)
 	if err != nil {
 		return nil, problem(err)
 	}
+	defer giveBack()
 	spec := m.Spec()
 	return &describeOutput{ModelDescription{
 		ModelRef: m.ref(), Classes: spec.Classes, Card: m.Card,

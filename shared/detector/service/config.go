@@ -29,6 +29,9 @@ type Config struct {
 	MaxInFlight  int           // MAX_IN_FLIGHT requests; more are answered 429
 	Timeout      time.Duration // REQUEST_TIMEOUT of one detection request, its upload included
 
+	AdminToken string        // ADMIN_TOKEN that POST /v1/model asks for; empty: nobody may
+	Refresh    time.Duration // MODEL_REFRESH: how often the alias of MODEL_URI is read again; 0: never
+
 	// LogTo is PREDICTION_LOG: "gs://BUCKET", a directory, or "off".
 	LogTo string
 	Spool string // PREDICTION_LOG_SPOOL: a directory for files while the bucket is away; empty: memory
@@ -56,6 +59,8 @@ func FromEnv(getenv func(string) string) (Config, error) {
 		HealthRoute:  e.text("AIP_HEALTH_ROUTE", ""),
 		MaxInFlight:  e.number("MAX_IN_FLIGHT", 64, 1, 100_000),
 		Timeout:      e.duration("REQUEST_TIMEOUT", time.Minute),
+		AdminToken:   e.text("ADMIN_TOKEN", ""),
+		Refresh:      e.duration("MODEL_REFRESH", 0),
 		LogTo:        e.text("PREDICTION_LOG", "off"),
 		Spool:        e.text("PREDICTION_LOG_SPOOL", ""),
 		Log:          predictionlog.DefaultPolicy(),
@@ -74,6 +79,12 @@ func FromEnv(getenv func(string) string) (Config, error) {
 		e.fault("MODEL_URI is not set: give models:/NAME@ALIAS, gs://BUCKET/PACKAGE/, a directory or an .onnx file")
 	case strings.HasPrefix(c.ModelURI, "models:/") && c.ModelsBucket == "":
 		e.fault("MODEL_URI=%q needs MODELS_BUCKET: the bucket of the registry", c.ModelURI)
+	}
+	if c.AdminToken != "" && len(c.AdminToken) < 16 {
+		e.fault("ADMIN_TOKEN is shorter than 16 characters")
+	}
+	if c.Refresh > 0 && !strings.Contains(c.ModelURI, "@") {
+		e.fault("MODEL_REFRESH watches an alias, and MODEL_URI=%q is none such as models:/litter@production", c.ModelURI)
 	}
 	for key, route := range map[string]string{"AIP_PREDICT_ROUTE": c.PredictRoute, "AIP_HEALTH_ROUTE": c.HealthRoute} {
 		if route != "" && !plainRoute.MatchString(route) {

@@ -81,12 +81,12 @@ func (s *server) enter(ctx context.Context) (context.Context, *served, func(), e
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.c.Timeout)
 	leave := func() { cancel(); <-s.slots }
-	model, err := s.await(ctx)
+	model, giveBack, err := s.await(ctx)
 	if err != nil {
 		leave()
 		return nil, nil, nil, problem(err)
 	}
-	return ctx, model, leave, nil
+	return ctx, model, func() { giveBack(); leave() }, nil
 }
 
 // noLogHeader, with the value "off", keeps a request out of the prediction log.

@@ -54,10 +54,11 @@ func (s *server) feedback(ctx context.Context, in *feedbackInput) (*feedbackOutp
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.c.Timeout)
 	defer cancel()
-	model, err := s.await(ctx)
+	model, giveBack, err := s.await(ctx)
 	if err != nil {
 		return nil, problem(err)
 	}
+	defer giveBack()
 	f := in.Body
 	id, err := uuid.Parse(f.ID)
 	if err != nil || id.Version() != 7 {

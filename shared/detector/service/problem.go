@@ -24,6 +24,9 @@ const (
 	uploadSlow     errs.Code = "upload-timeout"
 	feedbackOff    errs.Code = "feedback-off"
 	feedbackBad    errs.Code = "feedback-invalid"
+	adminOff       errs.Code = "admin-off"
+	adminRefused   errs.Code = "admin-refused"
+	swapBusy       errs.Code = "swap-in-progress"
 )
 
 // statuses of the reasons; a permanent error without one is 422.
@@ -37,6 +40,9 @@ var statuses = map[errs.Code]int{
 	imaging.Unreadable:        http.StatusUnprocessableEntity,
 	detector.QueryInvalid:     http.StatusUnprocessableEntity,
 	feedbackOff:               http.StatusConflict,
+	adminOff:                  http.StatusForbidden,
+	adminRefused:              http.StatusUnauthorized,
+	swapBusy:                  http.StatusConflict,
 	uriRefused:                http.StatusUnprocessableEntity,
 	overloaded:                http.StatusTooManyRequests,
 	uploadSlow:                http.StatusRequestTimeout,

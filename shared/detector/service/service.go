@@ -10,16 +10,14 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/litterloop/litterloop/shared/blob"
-	"github.com/litterloop/litterloop/shared/detector"
-	"github.com/litterloop/litterloop/shared/detector/source"
 	"github.com/litterloop/litterloop/shared/errs"
-	"github.com/litterloop/litterloop/shared/modelpackage"
 	"github.com/litterloop/litterloop/shared/predictionlog"
-	"github.com/litterloop/litterloop/shared/registry"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Deps are what a service does not build itself.
@@ -77,6 +75,8 @@ func Run(ctx context.Context, c Config, d Deps) (err error) {
 		defer close(loaded)
 		if err := s.load(loading); err != nil {
 			ended <- err
+		} else if c.Refresh > 0 {
+			s.watch(loading, c.Refresh)
 		}
 	}()
 	select {
@@ -105,18 +105,14 @@ type server struct {
 	log     *predictionlog.Logger // nil likewise
 	slots   chan struct{}
 	ending  chan struct{} // closed when no model will come any more
-	ready   chan struct{} // closed once model is served
-	model   *served       // readable after ready
-}
+	stage   stage
 
-// served is the model in use.
-type served struct {
-	source.Model
-	*detector.Detector
+	swapping sync.Mutex // one at a time
+	swaps    *prometheus.CounterVec
 }
 
 func newServer(ctx context.Context, c Config, d Deps) (*server, error) {
-	s := &server{c: c, d: d, slots: make(chan struct{}, c.MaxInFlight), ready: make(chan struct{}), ending: make(chan struct{})}
+	s := &server{c: c, d: d, slots: make(chan struct{}, c.MaxInFlight), stage: stage{first: make(chan struct{})}, ending: make(chan struct{})}
 	var err error
 	if s.store, err = s.openStore(ctx); err != nil {
 		return nil, err
@@ -130,6 +126,8 @@ func newServer(ctx context.Context, c Config, d Deps) (*server, error) {
 		}
 	}
 	s.metrics = newMetrics(s.log)
+	s.swaps = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "litterloop_model_swaps_total", Help: "Models that were to replace the one in use, by outcome: served or refused."}, []string{"outcome"})
+	s.metrics.registry.MustRegister(s.swaps)
 	return s, nil
 }
 
@@ -147,39 +145,14 @@ func (s *server) openStore(ctx context.Context) (predictionlog.Store, error) {
 	return s.d.Bucket(ctx, strings.TrimSuffix(bucket, "/"))
 }
 
-// load fetches the model and serves it once it has answered its golden photos.
-func (s *server) load(ctx context.Context) (err error) {
+// load serves the model of MODEL_URI, the first.
+func (s *server) load(ctx context.Context) error {
 	began := s.d.Now()
-	places := source.Places{Bucket: s.d.Bucket}
-	if strings.HasPrefix(s.c.ModelURI, "models:/") && s.d.Bucket != nil {
-		if places.Models, err = s.d.Bucket(ctx, s.c.ModelsBucket); err != nil {
-			return err
-		}
-		places.Registry = registry.New(places.Models, s.d.Now)
-	}
-	m, err := source.Load(ctx, s.c.ModelURI, places)
+	m, err := s.prepare(ctx, s.c.ModelURI)
 	if err != nil {
 		return err
 	}
-	det, err := detector.Open(m.ONNX, detector.Options{Workers: s.c.Workers, Threads: s.c.Threads, MaxPixels: s.c.MaxPixels, Provider: s.c.Provider})
-	if err != nil {
-		return fmt.Errorf("serve model %s: %w", s.c.ModelURI, err)
-	}
-	m.ONNX = nil // ONNX Runtime holds its own copy
-	golden := modelpackage.Golden{}
-	if m.Golden != nil {
-		golden = *m.Golden
-	}
-	if len(golden.Photos) == 0 {
-		s.d.Log.Warn("the model comes without golden photos: whether it answers as its trainer saw cannot be checked", "model", m.Name)
-	}
-	if err := det.CheckGolden(ctx, golden, func(file string) ([]byte, error) { return m.Photo(ctx, file) }); err != nil {
-		return errors.Join(fmt.Errorf("refuse model %s: %w", s.c.ModelURI, err), det.Close())
-	}
-	s.model = &served{*m, det}
-	s.metrics.serves(s.model)
-	close(s.ready)
-	s.d.Log.Info("ready", "model", m.Name, "version", m.Version, "sha256", m.SHA256, "golden_photos", len(golden.Photos), "took", s.d.Now().Sub(began))
+	s.serve(m, began)
 	return nil
 }
 
@@ -192,26 +165,27 @@ func (s *server) close() error {
 		faults = append(faults, s.log.Close(ctx))
 	}
 	select {
-	case <-s.ready:
-		faults = append(faults, s.model.Close())
+	case <-s.stage.first:
+		faults = append(faults, s.stage.model.Close())
 	default:
 	}
+	s.stage.retired.Wait()
 	return errors.Join(faults...)
 }
 
-// await returns the model once it is ready.
-func (s *server) await(ctx context.Context) (*served, error) {
+// await borrows the model once there is one.
+func (s *server) await(ctx context.Context) (m *served, giveBack func(), err error) {
 	select {
-	case <-s.ready:
-		return s.model, nil
+	case <-s.stage.first:
 	default:
+		select {
+		case <-s.stage.first:
+		case <-s.ending:
+			return nil, nil, fmt.Errorf("%w: the service ends before its model was ready", errs.Unavailable)
+		case <-ctx.Done():
+			return nil, nil, fmt.Errorf("the model is not ready yet: %w", ctx.Err())
+		}
 	}
-	select {
-	case <-s.ready:
-		return s.model, nil
-	case <-s.ending:
-		return nil, fmt.Errorf("%w: the service ends before its model was ready", errs.Unavailable)
-	case <-ctx.Done():
-		return nil, fmt.Errorf("the model is not ready yet: %w", ctx.Err())
-	}
+	m, giveBack = s.stage.borrow()
+	return m, giveBack, nil
 }
