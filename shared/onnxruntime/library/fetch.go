@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/litterloop/litterloop/shared/errs"
-	"golang.org/x/sys/unix"
+	"github.com/litterloop/litterloop/shared/filelock"
 )
 
 // Progress is told how many bytes of a download have arrived, of about total.
@@ -41,7 +41,7 @@ func Fetch(ctx context.Context, o Options, progress Progress) (Library, error) {
 	if err := os.MkdirAll(o.Cache, 0o755); err != nil {
 		return Library{}, fmt.Errorf("make the cache directory: %w", err)
 	}
-	unlock, err := lock(ctx, filepath.Join(o.Cache, ".lock"))
+	unlock, err := filelock.Acquire(ctx, filepath.Join(o.Cache, ".lock"))
 	if err != nil {
 		return Library{}, err
 	}
@@ -197,27 +197,4 @@ func write(path string, r io.Reader) error {
 	}
 	_, err = io.Copy(f, r)
 	return errors.Join(err, f.Sync(), f.Close())
-}
-
-// lock takes an advisory lock that the kernel drops when the process dies.
-func lock(ctx context.Context, path string) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	for {
-		switch err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); {
-		case err == nil:
-			return func() { f.Close() }, nil
-		case !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR):
-			f.Close()
-			return nil, fmt.Errorf("lock %s: %w", path, err)
-		}
-		select {
-		case <-ctx.Done():
-			f.Close()
-			return nil, ctx.Err()
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
 }
