@@ -137,7 +137,7 @@ func (s *Spec) tensor(values []float32, shape []int64) Tensor {
 	t := Tensor{Shape: slices.Clone(shape), Data: make([]byte, 0, int64(len(values))*s.width())}
 	for _, v := range values {
 		if s.Half {
-			t.Data = binary.LittleEndian.AppendUint16(t.Data, halfOf(v))
+			t.Data = binary.LittleEndian.AppendUint16(t.Data, Half(v))
 		} else {
 			t.Data = binary.LittleEndian.AppendUint32(t.Data, math.Float32bits(v))
 		}
@@ -145,8 +145,20 @@ func (s *Spec) tensor(values []float32, shape []int64) Tensor {
 	return t
 }
 
-// halfOf is half over its whole range: signs, infinities and NaN.
-func halfOf(f float32) uint16 {
+// FromHalf reads an IEEE 754 half float; every one is a float32.
+func FromHalf(h uint16) float32 {
+	sign, exponent, mantissa := uint32(h&0x8000)<<16, uint32(h>>10&0x1f), uint32(h&0x3ff)
+	switch exponent {
+	case 0: // subnormal: units of 2^-24
+		return math.Float32frombits(math.Float32bits(float32(mantissa)*0x1p-24) | sign)
+	case 31: // infinity, NaN
+		return math.Float32frombits(sign | 0x7f800000 | mantissa<<13)
+	}
+	return math.Float32frombits(sign | (exponent+127-15)<<23 | mantissa<<13)
+}
+
+// Half rounds to the nearest IEEE 754 half float, ties to even.
+func Half(f float32) uint16 {
 	bits := math.Float32bits(f)
 	sign := uint16(bits >> 16 & 0x8000)
 	switch abs := math.Float32frombits(bits &^ (1 << 31)); {

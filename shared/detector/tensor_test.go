@@ -66,7 +66,7 @@ func TestInfer_halfAgreesWithFloat(t *testing.T) {
 	}
 	for i := range len(got.Data) / 2 {
 		f := math.Float32frombits(binary.LittleEndian.Uint32(want.Data[4*i:]))
-		if h := binary.LittleEndian.Uint16(got.Data[2*i:]); h != halfOf(f) {
+		if h := binary.LittleEndian.Uint16(got.Data[2*i:]); h != Half(f) {
 			t.Fatalf("element %d is %#04x, want %v", i, h, f)
 		}
 	}
@@ -102,13 +102,21 @@ func TestInfer_refusals(t *testing.T) {
 	}
 }
 
-func TestHalfOf(t *testing.T) {
+func TestHalf_signsAndInfinities(t *testing.T) {
 	for f, want := range map[float32]uint16{0: 0, 1: 0x3c00, -1: 0xbc00, 640: 0x6100, -640: 0xe100, 65504: 0x7bff, 1e9: 0x7c00, float32(math.Inf(-1)): 0xfc00} {
-		if got := halfOf(f); got != want {
-			t.Errorf("halfOf(%v) = %#04x, want %#04x", f, got, want)
+		if got := Half(f); got != want {
+			t.Errorf("Half(%v) = %#04x, want %#04x", f, got, want)
 		}
 	}
-	if got := halfOf(float32(math.NaN())); got&0x7c00 != 0x7c00 || got&0x3ff == 0 {
+	if got := Half(float32(math.NaN())); got&0x7c00 != 0x7c00 || got&0x3ff == 0 {
 		t.Errorf("NaN became %#04x", got)
+	}
+}
+
+func TestFromHalf_returnsWhatHalfTook(t *testing.T) {
+	for h := range 1 << 16 {
+		if f := FromHalf(uint16(h)); f == f && Half(f) != uint16(h) {
+			t.Fatalf("%#04x is read as %v and written as %#04x", h, f, Half(f))
+		}
 	}
 }

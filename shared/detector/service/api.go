@@ -46,9 +46,11 @@ func (s *server) handler() http.Handler {
 	}, s.feedback)
 
 	huma.Register(api, huma.Operation{
-		OperationID: "predict", Method: http.MethodPost, Path: s.c.PredictRoute, MaxBodyBytes: s.c.MaxBody,
+		OperationID: "predict", Method: http.MethodPost, Path: s.c.PredictRoute, MaxBodyBytes: s.c.MaxBody, BodyReadTimeout: s.c.Timeout,
 		Summary: "Find objects on photos, as Vertex AI asks", Tags: []string{"detect"},
 	}, s.predict)
+
+	s.registerOIP(api)
 
 	if route := s.c.HealthRoute; route != "" && route != "/readyz" && route != "/healthz" {
 		mux.HandleFunc("GET "+route, s.readyz)

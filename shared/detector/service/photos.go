@@ -50,6 +50,9 @@ func (s *server) receive(ctx context.Context, r *http.Request, o *Options) (uplo
 	if err != nil && r.Header.Get("Content-Type") != "" {
 		return upload{}, errs.Permanentf(mediaType, "Content-Type %q: %w", r.Header.Get("Content-Type"), err)
 	}
+	if err := plain(r); err != nil {
+		return upload{}, err
+	}
 	if r.ContentLength > s.c.MaxBody {
 		return upload{}, s.oversize()
 	}
@@ -68,6 +71,14 @@ func (s *server) receive(ctx context.Context, r *http.Request, o *Options) (uplo
 		return upload{photos: []photo{{data: p}}}, s.readFault(err)
 	}
 	return upload{}, errs.Permanentf(mediaType, "Content-Type %q is not supported: send the photo itself (image/jpeg, image/png, image/webp), multipart/form-data or application/json", kind)
+}
+
+// plain refuses a compressed body: photos do not shrink, and bombs grow.
+func plain(r *http.Request) error {
+	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
+		return errs.Permanentf(mediaType, "Content-Encoding %q is not supported: send the body as it is", e)
+	}
+	return nil
 }
 
 func (s *server) oversize() error {

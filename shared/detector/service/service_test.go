@@ -306,18 +306,8 @@ func TestDetect_refusals(t *testing.T) {
 func TestDetect_overload(t *testing.T) {
 	s := start(t, func(c *Config, _ *Deps) { c.MaxInFlight = 1 })
 	s.detect(t, "", "image/png", read(t, testdata+"exact.png")) // ready
-	slow, writer := io.Pipe()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		resp, err := http.Post(s.url+"/v1/detect", "image/png", slow)
-		if err == nil {
-			resp.Body.Close()
-		}
-	}()
 	photo := read(t, testdata+"exact.png")
-	writer.Write(photo[:100]) // returns once the transport took it; the server may be slower
-	s.await(t, "litterloop_in_flight 2")
+	writer, done := s.stall(t, t.Context())
 	code, header, p := s.do(t, http.MethodPost, "/v1/detect", "image/png", bytes.NewReader(photo))
 	if code != http.StatusTooManyRequests || header.Get("Retry-After") == "" || !strings.Contains(string(p), "overloaded") {
 		t.Errorf("%d %v %s", code, header, p)
@@ -325,6 +315,29 @@ func TestDetect_overload(t *testing.T) {
 	writer.Write(photo[100:])
 	writer.Close()
 	<-done
+}
+
+// stall begins to send exact.png and stops after 100 bytes, once the server is
+// at work on it. The rest goes into the writer.
+func (r running) stall(t testing.TB, ctx context.Context) (rest io.WriteCloser, answered <-chan int) {
+	t.Helper()
+	body, writer := io.Pipe()
+	done := make(chan int, 1)
+	go func() {
+		req, _ := http.NewRequestWithContext(ctx, http.MethodPost, r.url+"/v1/detect", body)
+		req.Header.Set("Content-Type", "image/png")
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			done <- 0
+			return
+		}
+		io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+		done <- resp.StatusCode
+	}()
+	writer.Write(read(t, testdata+"exact.png")[:100]) // returns once the transport took it; the server may be slower
+	r.await(t, "litterloop_in_flight 2")
+	return writer, done
 }
 
 func TestRun_logsEveryAnswerAndFlushesAtTheEnd(t *testing.T) {
@@ -424,25 +437,8 @@ func TestRun_keepsWhatTheCallerAsksForOutOfTheLog(t *testing.T) {
 func TestRun_finishesRequestsInWork(t *testing.T) {
 	s := start(t, nil)
 	s.detect(t, "", "image/png", read(t, testdata+"exact.png"))
-	body, writer := io.Pipe()
 	photo := read(t, testdata+"exact.png")
-	type result struct {
-		code int
-		err  error
-	}
-	answered := make(chan result, 1)
-	go func() {
-		resp, err := http.Post(s.url+"/v1/detect", "image/png", body)
-		if err != nil {
-			answered <- result{0, err}
-			return
-		}
-		io.Copy(io.Discard, resp.Body)
-		resp.Body.Close()
-		answered <- result{resp.StatusCode, nil}
-	}()
-	writer.Write(photo[:100])
-	s.await(t, "litterloop_in_flight 2")
+	writer, answered := s.stall(t, t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- s.stop() }()
 	for { // until it takes no more
@@ -454,8 +450,8 @@ func TestRun_finishesRequestsInWork(t *testing.T) {
 	}
 	writer.Write(photo[100:])
 	writer.Close()
-	if r := <-answered; r.err != nil || r.code != http.StatusOK {
-		t.Errorf("the request in work ended with %d, %v", r.code, r.err)
+	if code := <-answered; code != http.StatusOK {
+		t.Errorf("the request in work ended with %d", code)
 	}
 	if err := <-ended; err != nil {
 		t.Error(err)
