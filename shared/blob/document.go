@@ -22,17 +22,32 @@ func ReadAll(ctx context.Context, b Bucket, name string) ([]byte, Attrs, error) 
 	return p, a, err
 }
 
+// Fetcher is a Bucket that reads a whole object and its generation in one
+// request, where Open takes two.
+type Fetcher interface {
+	Fetch(ctx context.Context, name string) (data []byte, generation int64, err error)
+}
+
+// Fetch returns an object's bytes and generation, in one request where b can.
+func Fetch(ctx context.Context, b Bucket, name string) (data []byte, generation int64, err error) {
+	if f, ok := b.(Fetcher); ok {
+		return f.Fetch(ctx, name)
+	}
+	data, a, err := ReadAll(ctx, b, name)
+	return data, a.Generation, err
+}
+
 // ReadJSON decodes an object into v and returns the generation read, for a
 // later compare-and-swap.
 func ReadJSON(ctx context.Context, b Bucket, name string, v any) (generation int64, err error) {
-	p, a, err := ReadAll(ctx, b, name)
+	p, generation, err := Fetch(ctx, b, name)
 	if err != nil {
 		return 0, err
 	}
 	if err := json.Unmarshal(p, v); err != nil {
 		return 0, errs.Permanentf("document-not-json", "decode gs://%s/%s: %w", b.Name(), name, err)
 	}
-	return a.Generation, nil
+	return generation, nil
 }
 
 // WriteJSON stores v as indented JSON under the condition ifGeneration.

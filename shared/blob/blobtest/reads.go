@@ -43,6 +43,17 @@ var reads = map[string]func(*testing.T, blob.Bucket){
 			}
 		}
 	},
+	"a fetch is the newest generation, whole": func(t *testing.T, b blob.Bucket) {
+		_, _, err := blob.Fetch(t.Context(), b, "absent")
+		wantErr(t, err, errs.NotFound)
+		for _, content := range []string{"one", "", "three"} {
+			a := put(t, b, "o", content)
+			p, generation, err := blob.Fetch(t.Context(), b, "o")
+			if err != nil || string(p) != content || generation != a.Generation {
+				t.Errorf("Fetch = %q of generation %d, %v, want %q of %d", p, generation, err, content, a.Generation)
+			}
+		}
+	},
 	"an empty object": func(t *testing.T, b blob.Bucket) {
 		put(t, b, "empty", "")
 		p, a, err := blob.ReadAll(t.Context(), b, "empty")
