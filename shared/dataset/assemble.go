@@ -27,6 +27,8 @@ type HeadBatch struct {
 	Folder string `json:"folder"` // in the version, below images/SPLIT/
 	Record string `json:"record"` // hash
 	Newest int64  `json:"newest"` // largest generation of the objects it was made from
+
+	ClassMap *ClassMap `json:"class_map,omitempty"` // that was applied
 }
 
 // Batch returns the entry of a batch, nil when the head has none.
@@ -54,15 +56,19 @@ type Contents struct {
 // Assemble makes the version that follows head: the photos of the version
 // before (nil for the first), those of this batch replaced by the record's.
 // measured tells of all of them, by MD5.
-// head is changed to what it must be after. The outcome depends on nothing but
+// head is changed to what it must be after. A class map that wants an id which
+// another class has is a permanent error, ClassIDTaken. The outcome depends on nothing but
 // the arguments; only Created depends on now.
 func Assemble(head *Head, before []Photo, measured map[string]Measured, rec Record, recordHash string, newest int64, p Policy, now time.Time) (*Contents, error) {
+	if err := rec.ClassMap.pinned(head.Version.Classes); err != nil {
+		return nil, err
+	}
 	entry := head.Batch(rec.Batch)
 	if entry == nil {
 		head.Batches = append(head.Batches, HeadBatch{Name: rec.Batch, Folder: folder(rec.Batch, head.Batches)})
 		entry = &head.Batches[len(head.Batches)-1]
 	}
-	entry.Record, entry.Newest = recordHash, newest
+	entry.Record, entry.Newest, entry.ClassMap = recordHash, newest, rec.ClassMap
 
 	names, global := mergeClasses(head.Version.Classes, rec.Classes)
 	old := map[string]Photo{} // this batch's, by path
@@ -106,7 +112,15 @@ func Assemble(head *Head, before []Photo, measured map[string]Measured, rec Reco
 		v.Bytes += f.Size
 	}
 	v.DirMD5 = MD5Hex(c.Dir)
-	v.ID = contentID(names, c.JSONL)
+	for _, b := range head.Batches {
+		if b.ClassMap != nil {
+			if v.ClassMaps == nil {
+				v.ClassMaps = map[string]*ClassMap{}
+			}
+			v.ClassMaps[b.Name] = b.ClassMap
+		}
+	}
+	v.ID = contentID(v, c.JSONL)
 	v.Sequence = head.Version.Sequence + 1
 	v.Created = now.UTC()
 	v.Parent = head.Version.ID
@@ -225,11 +239,16 @@ func summarise(photos []Photo, classes []string) Version {
 	return v
 }
 
-// contentID names a version by what is in it: classes, photos, boxes, splits.
-func contentID(classes []string, photos []byte) string {
+// contentID names a version by what is in it: classes and how they came to be,
+// photos, boxes, splits.
+func contentID(v Version, photos []byte) string {
 	h := sha256.New()
-	names, _ := json.Marshal(classes) // strings always marshal
+	names, _ := json.Marshal(v.Classes) // strings always marshal
 	h.Write(names)
+	if len(v.ClassMaps) > 0 {
+		classMaps, _ := json.Marshal(v.ClassMaps) // and so do maps of them
+		h.Write(classMaps)
+	}
 	h.Write([]byte{'\n'})
 	h.Write(photos)
 	return hex.EncodeToString(h.Sum(nil)[:8])

@@ -122,7 +122,7 @@ func CheckID(ctx context.Context, b blob.Bucket, v Version) error {
 	if err != nil {
 		return err
 	}
-	if id := contentID(v.Classes, text); id != v.ID {
+	if id := contentID(v, text); id != v.ID {
 		return errs.Permanentf("version-altered", "the classes or %s are not those the version was made with: their hash is %s", PhotosFile, id)
 	}
 	return nil

@@ -17,6 +17,11 @@ type Labels struct {
 	Classes  []string        `json:"classes"` // in the labels' order
 	Photos   []LabelledPhoto `json:"photos"`  // in name order
 	Findings []Finding       `json:"findings,omitempty"`
+	// ClassMap was applied to them, when there was one.
+	ClassMap *ClassMap `json:"class_map,omitempty"`
+	// Roots are directories, with a slash at their end, that photos may lie under
+	// although their names leave that out.
+	Roots []string `json:"roots,omitempty"`
 }
 
 // LabelledPhoto is a photo as its labels tell of it. Class of a box is an index
@@ -26,6 +31,11 @@ type LabelledPhoto struct {
 	Width  int    `json:"width,omitempty"`
 	Height int    `json:"height,omitempty"`
 	Boxes  []Box  `json:"boxes,omitempty"`
+	// Shares: boxes are in shares of the displayed photo's width and height.
+	Shares bool `json:"shares,omitempty"`
+	// Object is the file that holds the photo, below the batch, where it has
+	// another name.
+	Object string `json:"object,omitempty"`
 }
 
 // FromCOCO sorts out COCO labels. Labels without any usable photo are a

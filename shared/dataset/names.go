@@ -39,9 +39,9 @@ func CleanName(name string) (clean string, ok bool) {
 // portable is a name that any file system takes and any trainer understands:
 // no control characters, no segment that is too long, and none called "images",
 // because trainers find a photo's labels by replacing the last "/images/" of
-// its path.
+// its path; directories of that name are left out.
 func portable(name string) string {
-	segments := strings.Split(name, "/")
+	segments := strings.Split(withoutImages(name), "/")
 	for i, s := range segments {
 		safe := strings.Map(func(r rune) rune {
 			if r < 0x20 || r == 0x7f || strings.ContainsRune(`\:*?"<>|`, r) {
@@ -69,6 +69,18 @@ func portable(name string) string {
 		segments[i] = safe
 	}
 	return strings.Join(segments, "/")
+}
+
+// withoutImages leaves out directories called images, which only tell photos
+// from labels.
+func withoutImages(name string) string {
+	for strings.HasPrefix(name, "images/") {
+		name = strings.TrimPrefix(name, "images/")
+	}
+	for strings.Contains(name, "/images/") {
+		name = strings.ReplaceAll(name, "/images/", "/")
+	}
+	return name
 }
 
 // distinct gives each name, in order, a portable one whose labels are its own:

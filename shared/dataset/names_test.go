@@ -45,7 +45,8 @@ func TestDistinct(t *testing.T) {
 		{"plain names stay", []string{"a/x.jpg", "b/x.jpg"}, []string{"a/x.jpg", "b/x.jpg"}},
 		{"one stem, two endings", []string{"x.jpg", "x.png"}, []string{"x.jpg", "x-" + shortHash("x.png") + ".png"}},
 		{"case alone", []string{"A.JPG", "a.jpg"}, []string{"A.JPG", "a-" + shortHash("a.jpg") + ".jpg"}},
-		{"directories that trainers replace", []string{"images/a.jpg", "labels/a.jpg"}, []string{"images_/a.jpg", "labels_/a.jpg"}},
+		{"directories that trainers replace", []string{"images/a.jpg", "labels/a.jpg"}, []string{"a.jpg", "labels_/a.jpg"}},
+		{"the same photo name in images/ and beside it", []string{"a.jpg", "images/a.jpg", "images/train/images/b.jpg"}, []string{"a.jpg", "a-" + shortHash("images/a.jpg") + ".jpg", "train/b.jpg"}},
 		{"characters that file systems refuse", []string{"a:b?.jpg", "a_b*.jpg"}, []string{"a_b_.jpg", "a_b_-" + shortHash("a_b*.jpg") + ".jpg"}},
 		{"too long", []string{long}, []string{strings.Repeat("x", 185) + "-" + shortHash(long) + ".jpeg"}},
 	}

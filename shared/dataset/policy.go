@@ -22,12 +22,19 @@ type Policy struct {
 	// of a batch that loses more nothing is used, so that it spoils no version
 	// for the batches beside it.
 	MaxLost float64 `json:"max_lost" yaml:"max_lost"`
+	// MaxUnpackedBytes bounds what an archive unpacks to, MaxUnpackRatio how many
+	// times its own size that may be.
+	MaxUnpackedBytes int64   `json:"max_unpacked_bytes" yaml:"max_unpacked_bytes"`
+	MaxUnpackRatio   float64 `json:"max_unpack_ratio" yaml:"max_unpack_ratio"`
+	// Classes merges, drops and pins classes of every batch that has no
+	// classes.yaml of its own.
+	Classes ClassMap `json:"classes,omitzero" yaml:"classes"`
 }
 
 // DefaultPolicy holds out a fifth, and takes labels that a function of 1 GB can
 // hold.
 func DefaultPolicy() Policy {
-	return Policy{ValShare: 0.2, MaxImages: 1_000_000, MaxAnnotations: 4_000_000, MaxLabelBytes: 2 << 30, MaxPhotoBytes: 100 << 20, MaxLost: 0.2}
+	return Policy{ValShare: 0.2, MaxImages: 1_000_000, MaxAnnotations: 4_000_000, MaxLabelBytes: 2 << 30, MaxPhotoBytes: 100 << 20, MaxLost: 0.2, MaxUnpackedBytes: 1 << 40, MaxUnpackRatio: 200}
 }
 
 // Validate reports every fault of the policy.
@@ -50,6 +57,15 @@ func (p Policy) Validate() error {
 	}
 	if !(p.MaxLost >= 0 && p.MaxLost <= 1) {
 		faults = append(faults, fmt.Errorf("max_lost is %v: it must be in 0 to 1", p.MaxLost))
+	}
+	if p.MaxUnpackedBytes < 1 {
+		faults = append(faults, fmt.Errorf("max_unpacked_bytes is %d: it must be at least 1", p.MaxUnpackedBytes))
+	}
+	if !(p.MaxUnpackRatio >= 1) {
+		faults = append(faults, fmt.Errorf("max_unpack_ratio is %v: it must be at least 1", p.MaxUnpackRatio))
+	}
+	if err := p.Classes.Validate(); err != nil {
+		faults = append(faults, fmt.Errorf("classes: %w", err))
 	}
 	return errors.Join(faults...)
 }

@@ -28,6 +28,8 @@ type Record struct {
 	Classes  []string      `json:"classes"`
 	Photos   []RecordPhoto `json:"photos"` // in name order
 	Findings []Finding     `json:"findings,omitempty"`
+	ClassMap *ClassMap     `json:"class_map,omitempty"` // that was applied
+	Roots    []string      `json:"roots,omitempty"`     // as the labels'
 }
 
 // RecordPhoto is a photo of a record. One with a Fault is in no version.
@@ -41,6 +43,7 @@ type RecordPhoto struct {
 	Orientation int       `json:"orientation,omitempty"`
 	Boxes       []Box     `json:"boxes,omitempty"` // Class is an index into Record.Classes
 	Fault       errs.Code `json:"fault,omitempty"`
+	Object      string    `json:"object,omitempty"` // as LabelledPhoto.Object
 }
 
 // NewRecord settles a batch. seen tells of every photo that the labels name, by
@@ -48,7 +51,7 @@ type RecordPhoto struct {
 func NewRecord(batch string, l Labels, seen map[string]Seen) Record {
 	var r Report
 	r.Merge(l.Findings)
-	rec := Record{Schema: 1, Batch: batch, Classes: l.Classes, Photos: make([]RecordPhoto, len(l.Photos))}
+	rec := Record{Schema: 1, Batch: batch, Classes: l.Classes, ClassMap: l.ClassMap, Roots: l.Roots, Photos: make([]RecordPhoto, len(l.Photos))}
 	names := make([]string, len(l.Photos))
 	for i, p := range l.Photos {
 		names[i] = p.Name
@@ -57,7 +60,7 @@ func NewRecord(batch string, l Labels, seen map[string]Seen) Record {
 	kept := keepers(l.Photos, seen)
 	for i, p := range l.Photos {
 		s := seen[p.Name]
-		out := RecordPhoto{Name: p.Name, File: files[i], MD5: s.MD5, Size: s.Size}
+		out := RecordPhoto{Name: p.Name, Object: p.Object, File: files[i], MD5: s.MD5, Size: s.Size}
 		switch {
 		case s.Fault != nil:
 			code, _ := errs.Reason(s.Fault)
@@ -71,8 +74,8 @@ func NewRecord(batch string, l Labels, seen map[string]Seen) Record {
 			if p.Width > 0 && p.Height > 0 && !(p.Width == s.Width && p.Height == s.Height) && !(p.Width == s.Height && p.Height == s.Width) {
 				r.Add(SizeDiffers, fmt.Sprintf("%s: declared %dx%d, is %dx%d", p.Name, p.Width, p.Height, s.Width, s.Height))
 			}
-			out.Boxes = Clip(p.Boxes, s.Width, s.Height, p.Name, &r)
-			if out.File != out.Name {
+			out.Boxes = Clip(p.pixels(s.Width, s.Height), s.Width, s.Height, p.Name, &r)
+			if out.File != withoutImages(out.Name) {
 				r.Add(NameChanged, fmt.Sprintf("%s: %s", out.Name, out.File))
 			}
 		}
@@ -80,6 +83,27 @@ func NewRecord(batch string, l Labels, seen map[string]Seen) Record {
 	}
 	rec.Findings = r.Findings()
 	return rec
+}
+
+// pixels are a photo's boxes in pixels of its displayed size.
+func (p LabelledPhoto) pixels(w, h int) []Box {
+	if !p.Shares {
+		return p.Boxes
+	}
+	boxes := make([]Box, len(p.Boxes))
+	for i, b := range p.Boxes {
+		boxes[i] = Box{Class: b.Class, X: b.X * float64(w), Y: b.Y * float64(h), W: b.W * float64(w), H: b.H * float64(h)}
+	}
+	return boxes
+}
+
+// Finder returns the finder of the record's photos.
+func (r Record) Finder() Finder {
+	l := Labels{Roots: r.Roots, Photos: make([]LabelledPhoto, len(r.Photos))}
+	for i, p := range r.Photos {
+		l.Photos[i] = LabelledPhoto{Name: p.Name, Object: p.Object}
+	}
+	return l.Finder()
 }
 
 // keepers are, by MD5, the photos that stand for all of the same content: those

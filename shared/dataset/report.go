@@ -42,6 +42,11 @@ const (
 	CategoryNameless    errs.Code = "category-nameless"
 	LabelsElsewhere     errs.Code = "labels-elsewhere"
 	BatchLost           errs.Code = "batch-lost-much"
+	LabelRowBad         errs.Code = "label-row-bad"
+	LabelFileBad        errs.Code = "label-file-bad"
+	LabelFileShared     errs.Code = "label-file-shared"
+	MemberUnreadable    errs.Code = "member-unreadable"
+	MemberDuplicate     errs.Code = "member-duplicate"
 )
 
 // explained tells people what a code means and what to do.
@@ -64,6 +69,14 @@ var explained = map[errs.Code]struct {
 	CategoryDuplicate:   {Duplicate, "several categories have this id or name; they are one class"},
 	PhotoDuplicate:      {Duplicate, "the photo is byte for byte another of the batch; the one with the most boxes is kept"},
 	NameUnsafe:          {Quarantined, "the file_name leaves the batch (.., an absolute path) or is no name: rename the photo"},
+	LabelRowBad:         {Quarantined, "the row has not the columns of a box or polygon, or one is no number: mend the line"},
+	LabelFileBad:        {Quarantined, "the label file is no UTF-8 text, or too large: write it again; its photo is used without boxes"},
+	LabelFileShared:     {Note, "photos that differ in their ending alone have one label file: each gets its boxes, as in training"},
+	MemberUnreadable:    {Quarantined, "the archive's member is a link, encrypted, damaged, or packed in a way that is not read: pack it again"},
+	MemberDuplicate:     {Duplicate, "the archive has several members of this name: the last counts"},
+	ClassMerged:         {Note, "the class map makes the class part of another"},
+	ClassDropped:        {Note, "the class map leaves the class out"},
+	ClassMapUnknown:     {Note, "the class map names a class that the labels do not have: check its spelling"},
 	NameMissing:         {Quarantined, "the image has no file_name"},
 	PhotoNotInLabels:    {Note, "the file is not named by the labels, and is not used"},
 	SizeDiffers:         {Note, "the declared size is not the photo's, not even turned: check that the boxes fit"},

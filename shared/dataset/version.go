@@ -59,4 +59,6 @@ type Version struct {
 	PerClass []int            `json:"per_class"` // boxes of each class
 	Batches  []string         `json:"batches"`
 	Parent   string           `json:"parent,omitempty"` // the version before
+	// ClassMaps are the class maps that were applied, by batch.
+	ClassMaps map[string]*ClassMap `json:"class_maps,omitempty"`
 }

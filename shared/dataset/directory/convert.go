@@ -5,6 +5,7 @@ package directory
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -12,13 +13,13 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/text/unicode/norm"
 
 	"github.com/litterloop/litterloop/shared/dataset"
-	"github.com/litterloop/litterloop/shared/dataset/coco"
 	"github.com/litterloop/litterloop/shared/dataset/inspect"
+	"github.com/litterloop/litterloop/shared/dataset/labelformat"
 	"github.com/litterloop/litterloop/shared/errs"
 )
 
@@ -28,6 +29,9 @@ type Options struct {
 	// LabelsOnly leaves the photos alone: sizes are the declared ones. So it is
 	// too when none of the photos is beside the labels.
 	LabelsOnly bool
+	// Progress, when set, is told how far a stage is; total is 0 where nobody
+	// knows. It is called from several goroutines.
+	Progress func(stage string, done, total int)
 }
 
 // Summary is what became of the labels. Clipped, Quarantined and Duplicates
@@ -50,29 +54,66 @@ const photoMissing errs.Code = "photo-missing"
 // sizeUnknown: neither a photo nor a declared size to clip boxes by.
 const sizeUnknown errs.Code = "size-unknown"
 
-// Convert reads COCO labels, source or annotations.json in the directory
-// source, and the photos beside them; it writes labels/, data.yaml and links or
-// copies of the photos into the directory out, which must be empty or not exist.
-func Convert(ctx context.Context, source, out string, o Options) (s Summary, err error) {
-	defer errs.Wrap(&err, "convert %s to %s", source, out)
-	labelsFile := source
-	if info, err := os.Stat(source); err != nil {
-		return s, err
-	} else if info.IsDir() {
-		labelsFile = filepath.Join(source, dataset.LabelsFile)
-	}
+// photoTooLarge is the code that imaging has for too many pixels.
+const photoTooLarge errs.Code = "photo-too-large"
+
+// Convert reads labels and photos: COCO labels with the photos beside them, YOLO
+// labels by their data.yaml, an archive of either, or a directory with one of
+// these or with what `dvc push` wrote. It writes labels/, data.yaml and links or
+// copies of the photos into the directory out, which must be empty or not exist:
+// out is there whole, or not at all.
+func Convert(ctx context.Context, from, out string, o Options) (s Summary, err error) {
+	defer errs.Wrap(&err, "convert %s to %s", from, out)
 	if left, err := os.ReadDir(out); err == nil && len(left) > 0 {
 		return s, errs.Permanentf("out-not-empty", "%s is not empty: name a new directory", out)
 	}
-	labels, err := read(labelsFile, o.Policy)
+	if o.Progress == nil {
+		o.Progress = func(string, int, int) {}
+	}
+	// All is made beside out under a name of its own; what a run before left
+	// there when it was killed goes.
+	partial := filepath.Join(filepath.Dir(out), "."+filepath.Base(out)+".partial")
+	if err := os.RemoveAll(partial); err != nil {
+		return s, err
+	}
+	defer os.RemoveAll(partial)
+	scratch, made := filepath.Join(partial, "unpacked"), filepath.Join(partial, "made")
+	if err := os.MkdirAll(made, 0o777); err != nil {
+		return s, err
+	}
+	o.Progress("read labels", 0, 0)
+	src, err := open(ctx, from, scratch, out, o.Policy)
 	if err != nil {
 		return s, err
 	}
-	o.LabelsOnly = o.LabelsOnly || !anyPhoto(filepath.Dir(labelsFile), labels)
-	seen, err := look(ctx, filepath.Dir(labelsFile), labels, o.LabelsOnly)
+	labels, err := labelformat.Read(ctx, src, o.Policy)
 	if err != nil {
 		return s, err
 	}
+	var r dataset.Report
+	r.Merge(labels.Findings)
+	r.Merge(src.found)
+	labels.Findings = r.Findings()
+	var files map[string]string
+	if !o.LabelsOnly {
+		files = src.photos(labels)
+	}
+	o.LabelsOnly = len(files) == 0
+	seen, err := look(ctx, files, labels, o)
+	if err != nil {
+		return s, err
+	}
+	if s, err = write(ctx, made, labels, files, seen, o); err != nil {
+		return s, err
+	}
+	if err := os.Remove(out); err != nil && !errors.Is(err, fs.ErrNotExist) { // an empty directory
+		return s, err
+	}
+	return s, os.Rename(made, out)
+}
+
+// write lays the data set out in the directory out.
+func write(ctx context.Context, out string, labels dataset.Labels, files map[string]string, seen map[string]dataset.Seen, o Options) (s Summary, err error) {
 	rec := dataset.NewRecord("", labels, seen)
 	measured := make(map[string]dataset.Measured, len(seen))
 	for _, found := range seen {
@@ -80,16 +121,17 @@ func Convert(ctx context.Context, source, out string, o Options) (s Summary, err
 	}
 	s = summarise(rec)
 	s.LabelsOnly = o.LabelsOnly
-	nameOf := make(map[string]string, len(rec.Photos))
-	for _, p := range rec.Photos {
+	fileOf := make(map[string]string, len(rec.Photos)) // by content
+	for i, p := range rec.Photos {
 		if p.Fault == "" {
-			nameOf[p.MD5] = p.Name
+			fileOf[p.MD5] = files[labels.Photos[i].Key()]
 		}
 	}
 	photos := rec.Layout(measured, o.Policy)
 	if err := directories(out, photos, o.LabelsOnly); err != nil {
 		return s, err
 	}
+	var done atomic.Int64
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	const chunk = 256 // photos: a goroutine for each would cost more than it does
@@ -105,10 +147,11 @@ func Convert(ctx context.Context, source, out string, o Options) (s Summary, err
 				if o.LabelsOnly {
 					continue
 				}
-				if err := link(photoFile(filepath.Dir(labelsFile), nameOf[p.MD5]), filepath.Join(out, filepath.FromSlash(p.Path))); err != nil {
+				if err := link(fileOf[p.MD5], filepath.Join(out, filepath.FromSlash(p.Path))); err != nil {
 					return err
 				}
 			}
+			o.Progress("write", int(done.Add(int64(len(part)))), len(photos))
 			return nil
 		})
 	}
@@ -123,40 +166,21 @@ func Convert(ctx context.Context, source, out string, o Options) (s Summary, err
 	if err != nil {
 		return s, err
 	}
-	return s, os.WriteFile(filepath.Join(out, dataset.DataYAMLFile), names, 0o666) // last: where it is, all is
+	return s, os.WriteFile(filepath.Join(out, dataset.DataYAMLFile), names, 0o666)
 }
 
-func read(name string, p dataset.Policy) (dataset.Labels, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return dataset.Labels{}, err
-	}
-	defer f.Close()
-	parsed, err := coco.Read(f, coco.Limits{Images: p.MaxImages, Annotations: p.MaxAnnotations, Bytes: p.MaxLabelBytes})
-	if err != nil {
-		return dataset.Labels{}, err
-	}
-	return dataset.FromCOCO(parsed)
-}
-
-// anyPhoto tells whether any photo that labels name is there.
-func anyPhoto(root string, labels dataset.Labels) bool {
-	return slices.ContainsFunc(labels.Photos, func(p dataset.LabelledPhoto) bool {
-		_, err := os.Stat(photoFile(root, p.Name))
-		return err == nil
-	})
-}
-
-// look finds out about the photos that labels name, by name.
-func look(ctx context.Context, root string, labels dataset.Labels, labelsOnly bool) (map[string]dataset.Seen, error) {
+// look finds out about the photos that labels name, by name. files are theirs,
+// by key.
+func look(ctx context.Context, files map[string]string, labels dataset.Labels, o Options) (map[string]dataset.Seen, error) {
 	seen := make(map[string]dataset.Seen, len(labels.Photos))
-	if labelsOnly {
+	if o.LabelsOnly {
 		for _, p := range labels.Photos {
 			seen[p.Name] = declared(p)
 		}
 		return seen, nil
 	}
 	var mu sync.Mutex
+	var done atomic.Int64
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for _, p := range labels.Photos {
@@ -164,14 +188,11 @@ func look(ctx context.Context, root string, labels dataset.Labels, labelsOnly bo
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			data, err := os.ReadFile(photoFile(root, p.Name))
-			s := dataset.Seen{Fault: errs.Permanentf(photoMissing, "the photo is not beside the labels")}
-			switch {
-			case err == nil:
-				s = inspect.Photo(data)
-			case !errors.Is(err, fs.ErrNotExist):
+			s, err := inspectFile(files[p.Key()], o.Policy)
+			if err != nil {
 				return err
 			}
+			o.Progress("look at photos", int(done.Add(1)), len(labels.Photos))
 			mu.Lock()
 			defer mu.Unlock()
 			seen[p.Name] = s
@@ -181,16 +202,26 @@ func look(ctx context.Context, root string, labels dataset.Labels, labelsOnly bo
 	return seen, g.Wait()
 }
 
-// photoFile is a photo's file; on a Mac accents may stand apart in its name.
-func photoFile(root, name string) string {
-	file := filepath.Join(root, filepath.FromSlash(name))
-	if apart := filepath.Join(root, filepath.FromSlash(norm.NFD.String(name))); apart != file {
-		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
-			return apart
-		}
+// inspectFile finds out about a photo; file is "" where there is none.
+func inspectFile(file string, policy dataset.Policy) (dataset.Seen, error) {
+	if file == "" {
+		return dataset.Seen{Fault: errs.Permanentf(photoMissing, "the photo is not beside the labels")}, nil
 	}
-	return file
+	if info, err := os.Stat(file); err == nil && info.Size() > policy.MaxPhotoBytes {
+		return dataset.Seen{Fault: errs.Permanentf(photoTooLarge, "it has more than the %d bytes that are allowed", policy.MaxPhotoBytes)}, nil
+	}
+	data, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) { // DVC's listing names it, and it was not pushed
+		return dataset.Seen{Fault: errs.Permanentf(photoMissing, "the photo is not beside the labels")}, nil
+	}
+	if err != nil {
+		return dataset.Seen{}, err
+	}
+	return inspect.Photo(data), nil
 }
+
+// shard spreads many files over directories.
+func shard(index int) string { return fmt.Sprintf("%04d/%d", index/1000, index) }
 
 // declared takes the labels' word for a photo; its name stands for its content.
 func declared(p dataset.LabelledPhoto) dataset.Seen {
