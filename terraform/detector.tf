@@ -1,0 +1,36 @@
+# The inference service. Terraform declares it empty; each of its revisions is
+# made by the deploy function, from an image and a model version.
+
+module "detector" {
+  source      = "./modules/service"
+  name        = var.model # the deploy function knows it by the model's name
+  description = "Detects ${var.model} in photos"
+
+  # There is no model yet, and without one a detector does not become ready.
+  image = var.placeholder_image
+  environment = {
+    GOOGLE_CLOUD_PROJECT = var.project
+    MODELS_BUCKET        = local.bucket_names.models
+    PREDICTION_LOG       = "gs://${local.bucket_names.predictions}"
+    # A dash is no bucket: nothing may be read on a caller's behalf.
+    PHOTO_BUCKETS               = join(",", coalescelist(var.detector.photo_buckets, ["-"]))
+    OTEL_EXPORTER_OTLP_ENDPOINT = var.otlp_endpoint
+  }
+
+  service_account = google_service_account.part["detector"].email
+  invokers        = var.detector.invokers
+  public          = var.detector.public
+  ingress         = var.detector.ingress
+  cpu             = var.detector.cpu
+  memory          = var.detector.memory
+  concurrency     = var.detector.concurrency
+  min_instances   = var.detector.min_instances
+  max_instances   = var.detector.max_instances
+  sidecar         = var.metrics_sidecar
+
+  region        = var.region
+  vpc_connector = var.vpc_connector
+  kms_key       = var.kms_key
+  labels        = local.labels
+  depends_on    = [google_project_service.api, google_kms_crypto_key_iam_member.agent]
+}
