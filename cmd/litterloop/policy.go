@@ -3,10 +3,11 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"os"
 
+	"github.com/litterloop/litterloop/cmd/internal/worker"
 	"github.com/litterloop/litterloop/shared/config"
-	"github.com/litterloop/litterloop/shared/training/job/engine"
 )
 
 // readPolicy reads a policy file and checks all of it, the trainer's recipe too.
@@ -27,7 +28,7 @@ func checkPolicy(text []byte) error {
 	if err != nil {
 		return fmt.Errorf("train.recipe: %w", err)
 	}
-	if _, err := (engine.Trainer{}).Complete(recipe); err != nil {
+	if _, err := worker.Recipes(os.Getenv, nil, slog.Default()).Complete(recipe); err != nil {
 		return fmt.Errorf("train.recipe: %w", err)
 	}
 	return nil

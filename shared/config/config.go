@@ -50,9 +50,23 @@ type Policy struct {
 // Train steers the training job.
 type Train struct {
 	training.Policy `yaml:",inline"`
-	// Recipe holds the parameters of the trainer that differ from its defaults.
-	// The trainer itself checks them: functions do not link it.
-	Recipe map[string]any `yaml:"recipe" json:"recipe,omitempty"`
+	Recipe          Recipe `yaml:"recipe" json:"recipe,omitempty"`
+}
+
+// Recipe holds the name of the recipe that trains ("scratch" where there is
+// none) and those of its parameters that differ from their defaults. A name
+// alone, `recipe: finetune`, means its defaults. The trainer itself checks them:
+// functions do not link it.
+type Recipe map[string]any
+
+// UnmarshalYAML reads a name or a mapping.
+func (r *Recipe) UnmarshalYAML(decode func(any) error) error {
+	var name string
+	if decode(&name) == nil {
+		*r = Recipe{"name": name}
+		return nil
+	}
+	return decode((*map[string]any)(r))
 }
 
 // Default is the policy without a file.

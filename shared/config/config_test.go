@@ -30,10 +30,26 @@ func TestParse_whatAFileDoesNotNameKeepsItsDefault(t *testing.T) {
 	want := Default()
 	want.Drift.Window.Duration = 12 * time.Hour
 	want.Train.Attempts = 5
-	want.Train.Recipe = map[string]any{"steps": uint64(7)}
+	want.Train.Recipe = Recipe{"steps": uint64(7)}
 	want.Rollout.Hold = 90_000_000_000
 	if d := cmp.Diff(want, p); d != "" {
 		t.Error(d)
+	}
+}
+
+func TestParse_recipeByItsNameAlone(t *testing.T) {
+	for text, want := range map[string]Recipe{
+		"train: {recipe: finetune}":                                       {"name": "finetune"},
+		"train: {recipe: {name: ultralytics, epochs: 5}}":                 {"name": "ultralytics", "epochs": uint64(5)},
+		"train:\n  recipe:\n    name: ultralytics\n    options: {lr0: 1}": {"name": "ultralytics", "options": map[string]any{"lr0": uint64(1)}},
+	} {
+		p, err := Parse([]byte(text))
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		if d := cmp.Diff(want, p.Train.Recipe); d != "" {
+			t.Errorf("%s:\n%s", text, d)
+		}
 	}
 }
 

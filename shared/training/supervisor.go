@@ -45,7 +45,9 @@ type Supervisor struct {
 
 // NewSupervisor returns a supervisor of the book's trainings. trainer is the name
 // of the job that trains and evaluates; its arguments are the task, the run and
-// the launch's number; see package training/job.
+// the launch's number; see package training/job. Trainings by Ultralytics run in
+// a job of their own, whose name ends in -ultralytics: another container, and
+// often another machine.
 func NewSupervisor(b *Book, l job.Launcher, trainer string, p Policy, now func() time.Time) *Supervisor {
 	return &Supervisor{book: b, launcher: l, job: trainer, policy: p, now: now}
 }
@@ -136,15 +138,23 @@ func (s *Supervisor) launch(ctx context.Context, t Training, next Launch) error 
 		return ErrLaunching
 	}
 	execution, err := s.launcher.Start(ctx, job.Spec{
-		Job:  s.job,
+		Job:  s.jobOf(t),
 		Args: []string{string(l.Task), "--run", t.Run, "--launch", strconv.Itoa(l.Number)},
 	})
 	if err == nil {
 		return s.book.launched(ctx, t.Run, l.Number, execution)
 	}
-	err = fmt.Errorf("start job %s for training %s: %w", s.job, t.Run, err)
+	err = fmt.Errorf("start job %s for training %s: %w", s.jobOf(t), t.Run, err)
 	if _, permanent := errs.Reason(err); permanent {
 		return &Died{t, err.Error()}
 	}
 	return errors.Join(err, s.book.launched(ctx, t.Run, l.Number, ""))
+}
+
+// jobOf is the job that a training runs in.
+func (s *Supervisor) jobOf(t Training) string {
+	if RecipeName(t.Recipe) == Ultralytics {
+		return s.job + "-" + Ultralytics
+	}
+	return s.job
 }

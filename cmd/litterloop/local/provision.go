@@ -22,6 +22,7 @@ import (
 	"github.com/litterloop/litterloop/localcloud"
 	"github.com/litterloop/litterloop/shared/bus"
 	"github.com/litterloop/litterloop/shared/setup"
+	"github.com/litterloop/litterloop/shared/training"
 )
 
 // Delivery on the local cloud. Production waits longer between attempts; here a
@@ -95,7 +96,7 @@ func provisionOnce(ctx context.Context, e localcloud.Endpoints, cfg setup.Config
 	if err := provisionBuckets(ctx, e, cfg); err != nil {
 		return err
 	}
-	return provisionTrainer(ctx, e, cfg)
+	return provisionTrainers(ctx, e, cfg)
 }
 
 func provisionBus(ctx context.Context, e localcloud.Endpoints) error {
@@ -147,7 +148,7 @@ func provisionBuckets(ctx context.Context, e localcloud.Endpoints, cfg setup.Con
 		return fmt.Errorf("storage client: %w", err)
 	}
 	defer client.Close()
-	for _, name := range []string{cfg.Incoming, cfg.Datasets, cfg.Models, cfg.Predictions} {
+	for _, name := range []string{cfg.Incoming, cfg.Datasets, cfg.Models, cfg.Predictions, cfg.Ledger} {
 		bucket := client.Bucket(name)
 		if _, err := bucket.Attrs(ctx); errors.Is(err, storage.ErrBucketNotExist) {
 			err = bucket.Create(ctx, e.Project, nil)
@@ -175,22 +176,24 @@ func provisionBuckets(ctx context.Context, e localcloud.Endpoints, cfg setup.Con
 	return nil
 }
 
-func provisionTrainer(ctx context.Context, e localcloud.Endpoints, cfg setup.Config) error {
+func provisionTrainers(ctx context.Context, e localcloud.Endpoints, cfg setup.Config) error {
 	client, err := run.NewJobsClient(ctx, plain(e.GRPC)...)
 	if err != nil {
 		return fmt.Errorf("cloud run client: %w", err)
 	}
 	defer client.Close()
-	_, err = client.CreateJob(ctx, &runpb.CreateJobRequest{
-		Parent: fmt.Sprintf("projects/%s/locations/%s", e.Project, cfg.Region), JobId: cfg.TrainerJob,
-		Job: &runpb.Job{Template: &runpb.ExecutionTemplate{Template: &runpb.TaskTemplate{
-			Containers: []*runpb.Container{{Image: localcloud.TrainerImage}},
-			Retries:    &runpb.TaskTemplate_MaxRetries{MaxRetries: 3},
-			Timeout:    durationpb.New(24 * time.Hour),
-		}}},
-	})
-	if !exists(err) {
-		return fmt.Errorf("create job %s: %w", cfg.TrainerJob, err)
+	for _, name := range []string{cfg.TrainerJob, cfg.TrainerJob + "-" + training.Ultralytics} {
+		_, err = client.CreateJob(ctx, &runpb.CreateJobRequest{
+			Parent: fmt.Sprintf("projects/%s/locations/%s", e.Project, cfg.Region), JobId: name,
+			Job: &runpb.Job{Template: &runpb.ExecutionTemplate{Template: &runpb.TaskTemplate{
+				Containers: []*runpb.Container{{Image: localcloud.TrainerImage}},
+				Retries:    &runpb.TaskTemplate_MaxRetries{MaxRetries: 3},
+				Timeout:    durationpb.New(24 * time.Hour),
+			}}},
+		})
+		if !exists(err) {
+			return fmt.Errorf("create job %s: %w", name, err)
+		}
 	}
 	return nil
 }

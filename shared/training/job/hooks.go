@@ -49,6 +49,10 @@ func (c *curve) mean() map[string]float64 {
 func (w *worker) hooks() Hooks {
 	checkpoint := training.Checkpoint(w.t.Run)
 	return Hooks{
+		Run: w.t.Run,
+		Note: func(ctx context.Context, text string) error {
+			return w.Runs.SetTags(ctx, w.t.Run, map[string]string{tracking.TagNote: text})
+		},
 		Step: func(step, steps int, figures map[string]float64) {
 			w.curve.add(step, figures)
 			if step%curveStep == 0 || step == steps {

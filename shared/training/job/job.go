@@ -46,6 +46,10 @@ type Start struct {
 // Hooks let a trainer report and survive. They are called from the goroutine of
 // Train; an error of theirs ends the training.
 type Hooks struct {
+	// Run is the tracked run's id.
+	Run string
+	// Note keeps a sentence that the run's owner should know.
+	Note func(ctx context.Context, text string) error
 	// Step reports a finished step, counted from 1, and its figures.
 	Step func(step, steps int, figures map[string]float64)
 	// Measured reports metrics on the validation samples during the training.

@@ -1,0 +1,161 @@
+//go:build peers
+
+package ultralytics_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	program "github.com/litterloop/litterloop/models/ultralytics"
+	"github.com/litterloop/litterloop/shared/detector"
+	"github.com/litterloop/litterloop/shared/drawing"
+	"github.com/litterloop/litterloop/shared/modelpackage"
+	"github.com/litterloop/litterloop/shared/onnxruntime"
+	"github.com/litterloop/litterloop/shared/training/job"
+	"github.com/litterloop/litterloop/shared/training/ultralytics"
+	"github.com/litterloop/litterloop/shared/venv"
+)
+
+// real returns a trainer with Ultralytics itself.
+func real(t *testing.T) *ultralytics.Trainer {
+	t.Helper()
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ultralytics.New(ultralytics.Options{
+		Python: func(ctx context.Context) (string, error) {
+			if p := os.Getenv("LITTERLOOP_PYTHON"); p != "" {
+				return p, nil
+			}
+			return venv.Make(ctx, filepath.Join(cache, "litterloop"), "ultralytics", program.Requirements, os.Stderr)
+		},
+		Open: func(context.Context, string) (io.ReadCloser, error) { return nil, errors.New("no bucket here") },
+		Log:  slog.New(slog.DiscardHandler),
+	})
+}
+
+// A training killed after its first epoch goes on from there, and the detector
+// answers what Ultralytics answers.
+func TestPeer_trainsIsKilledGoesOnAndIsServed(t *testing.T) {
+	if err := onnxruntime.Init(); err != nil {
+		t.Skipf("ONNX Runtime is missing: %v", err)
+	}
+	all := samples(t, 12)
+	data := job.Data{Classes: drawing.Classes, Train: all[:8], Val: all[8:]}
+	u := real(t)
+	recipe, err := u.Complete(json.RawMessage(`{"weights": "", "epochs": 3, "batch_size": 4, "image_size": 96, "workers": 0, "options": {"plots": false}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &kept{}
+	killed, kill := context.WithCancel(t.Context())
+	h := k.hooks()
+	save := h.Save
+	h.Save = func(ctx context.Context, c []byte) error {
+		defer kill()
+		return save(ctx, c)
+	}
+	if _, err := u.Train(killed, data, recipe, nil, h); err == nil {
+		t.Fatal("a killed training ended well")
+	}
+	if len(k.checkpoint) == 0 || len(k.steps) > 1 {
+		t.Fatalf("checkpoint of %d bytes, steps %q", len(k.checkpoint), k.steps)
+	}
+	k.steps, k.notes = nil, nil
+	m, err := u.Train(t.Context(), data, recipe, nil, k.hooks())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(k.steps) != 2 || !strings.HasPrefix(k.steps[0], "2 3") || !strings.Contains(k.steps[0], "train/box_loss") {
+		t.Errorf("went on with steps %q", k.steps)
+	}
+	compare(t, m, all)
+	if err := m.Close(); err != nil {
+		t.Error(err)
+	}
+	// Killed after its last epoch, before its model was kept.
+	k.steps = nil
+	again, err := u.Train(t.Context(), data, recipe, nil, k.hooks())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if len(k.steps) > 0 {
+		t.Errorf("a finished training went on with %q", k.steps)
+	}
+	compare(t, again, all)
+}
+
+// compare has the detector that serves answer as Ultralytics does.
+func compare(t *testing.T, m job.Model, all []job.Sample) {
+	t.Helper()
+	d, err := detector.Open(m.ONNX, detector.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	boxes := 0
+	for _, s := range all {
+		photo, err := s.Photo(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := m.Predict(t.Context(), photo, job.Query{Conf: 0.001, IoU: 0.7, MaxDet: 300})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := d.Detect(t.Context(), photo, detector.Query{Conf: 0.001, IoU: 0.7, MaxDet: 300})
+		if err != nil {
+			t.Fatal(err)
+		}
+		golden := modelpackage.Golden{Conf: 0.001, IoU: 0.7, MaxDet: 300}
+		diff := golden.Compare(modelpackage.GoldenPhoto{Detections: want}, got.Detections)
+		boxes += len(want)
+		if diff.Pixels > 0.05 || diff.Score > 1e-4 || len(diff.Faults) > 0 {
+			t.Errorf("%s: %+v", s.Name, diff)
+		}
+	}
+	if boxes == 0 {
+		t.Error("nothing was found to compare by")
+	}
+}
+
+func TestPeer_saysThatItTrainsFromScratch(t *testing.T) {
+	u := real(t)
+	recipe, err := u.Complete(json.RawMessage(`{"epochs": 1, "batch_size": 4, "image_size": 64, "workers": 0, "options": {"plots": false}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := samples(t, 4)
+	k := &kept{}
+	m, err := u.Train(t.Context(), job.Data{Classes: drawing.Classes, Train: all}, recipe, nil, k.hooks())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if _, err := os.Stat("/proc/net/route"); err == nil && len(k.notes) > 0 &&
+		!slices.ContainsFunc(k.notes, func(n string) bool { return strings.Contains(n, "training from scratch") }) {
+		t.Errorf("notes %q", k.notes)
+	}
+}
+
+func TestPeer_tellsWhatUltralyticsRefuses(t *testing.T) {
+	u := real(t)
+	recipe, err := u.Complete(json.RawMessage(`{"weights": "", "epochs": 1, "image_size": 64, "options": {"mosaik": 1}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = u.Train(t.Context(), job.Data{Classes: drawing.Classes, Train: samples(t, 2)}, recipe, nil, (&kept{}).hooks())
+	if err == nil || !strings.Contains(err.Error(), "mosaik") {
+		t.Errorf("error %v, want one that names the argument", err)
+	}
+}
