@@ -132,7 +132,7 @@ func supervisor(ctx context.Context, p *setup.Parts, policy config.Policy) (*tra
 }
 
 func evaluator(p *setup.Parts, policy config.Policy) *retrain.Evaluator {
-	return retrain.NewEvaluator(policy.Retrain, p.Bucket(p.Predictions), datasets{p.Bucket(p.Datasets)}, book(p), p.Publisher(), time.Now)
+	return retrain.NewEvaluator(policy.Retrain, p.Bucket(p.Predictions), p.Bucket(p.Ledger), datasets{p.Bucket(p.Datasets)}, book(p), p.Publisher(), time.Now)
 }
 
 // datasets are the versions in a bucket, as the retrain policy asks for them.

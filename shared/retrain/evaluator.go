@@ -35,17 +35,19 @@ type Trainings interface {
 // fires.
 type Evaluator struct {
 	policy    Policy
-	bucket    blob.Bucket // predictions
+	bucket    blob.Bucket // predictions: the state
+	ledger    blob.Bucket // entries, never rewritten
 	datasets  Datasets
 	trainings Trainings
 	bus       bus.Publisher
 	now       func() time.Time
 }
 
-// NewEvaluator returns the evaluator of a policy. Ledger and state lie in the
-// predictions bucket.
-func NewEvaluator(p Policy, predictions blob.Bucket, d Datasets, t Trainings, b bus.Publisher, now func() time.Time) *Evaluator {
-	return &Evaluator{p, predictions, d, t, b, now}
+// NewEvaluator returns the evaluator of a policy. Its state lies in predictions,
+// its entries in ledger, where nothing needs to be replaced or deleted: a bucket
+// with a retention policy serves.
+func NewEvaluator(p Policy, predictions, ledger blob.Bucket, d Datasets, t Trainings, b bus.Publisher, now func() time.Time) *Evaluator {
+	return &Evaluator{p, predictions, ledger, d, t, b, now}
 }
 
 // Validated decides about a version that passed validation. Should a newer
@@ -121,7 +123,7 @@ func (e *Evaluator) try(ctx context.Context, q question) (Decision, error) {
 			return Decision{}, err
 		}
 	}
-	if err := record(ctx, e.bucket, entry); err != nil {
+	if err := record(ctx, e.ledger, entry); err != nil {
 		return Decision{}, err
 	}
 	if err := e.settle(ctx, s); err != nil {
@@ -219,7 +221,7 @@ func (e *Evaluator) settle(ctx context.Context, s *stored) error {
 	if r == nil || r.Published {
 		return nil
 	}
-	if err := record(ctx, e.bucket, r.Entry); err != nil {
+	if err := record(ctx, e.ledger, r.Entry); err != nil {
 		return err
 	}
 	topic, kind := bus.Train, event.Train

@@ -32,13 +32,14 @@ type world struct {
 	versions  []dataset.Version
 	photos    map[string][]dataset.Photo
 	trainings []training.Training
-	bucket    blob.Bucket
+	bucket    blob.Bucket // predictions
+	ledger    blob.Bucket
 	bus       *busmem.Bus
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{T: t, clock: now, photos: map[string][]dataset.Photo{}, bucket: blobmem.New("predictions"), bus: &busmem.Bus{}}
-	w.Evaluator = NewEvaluator(DefaultPolicy(), w.bucket, w, w, w.bus, w.now)
+	w := &world{T: t, clock: now, photos: map[string][]dataset.Photo{}, bucket: blobmem.New("predictions"), ledger: blobmem.New("ledger"), bus: &busmem.Bus{}}
+	w.Evaluator = NewEvaluator(DefaultPolicy(), w.bucket, w.ledger, w, w, w.bus, w.now)
 	return w
 }
 
@@ -130,7 +131,7 @@ func (w *world) want(d Decision, err error, outcome Outcome, reasons ...string) 
 	if d.Outcome != outcome || !slices.Equal(d.Reasons, reasons) {
 		w.Errorf("decision %s %v, want %s %v", d.Outcome, d.Reasons, outcome, reasons)
 	}
-	e, err := ReadEntry(w.Context(), w.bucket, d.Ledger)
+	e, err := ReadEntry(w.Context(), w.ledger, d.Ledger)
 	if err != nil {
 		w.Fatal("every decision leaves an entry: ", err)
 	}
@@ -141,7 +142,7 @@ func (w *world) want(d Decision, err error, outcome Outcome, reasons ...string) 
 
 func (w *world) entries() (n int) {
 	w.Helper()
-	for _, err := range w.bucket.List(w.Context(), LedgerDir) {
+	for _, err := range w.ledger.List(w.Context(), LedgerDir) {
 		if err != nil {
 			w.Fatal(err)
 		}
@@ -253,7 +254,7 @@ func TestEvaluator_anOlderVersionLaterIsTheNewer(t *testing.T) {
 	w.drop("d2", 150)
 	d, err := w.Validated(ctx, old)
 	w.want(d, err, Fired, First)
-	e, err := ReadEntry(ctx, w.bucket, d.Ledger)
+	e, err := ReadEntry(ctx, w.ledger, d.Ledger)
 	if err != nil || e.Inputs.Dataset != "d2" {
 		t.Errorf("trains on %q (%v), want the newest, d2", e.Inputs.Dataset, err)
 	}
@@ -305,7 +306,7 @@ func TestEvaluator_crashAnywhere(t *testing.T) {
 				return nil
 			}
 			w.bus.Fail = func(string) error { return crash() }
-			w.Evaluator.bucket = failing{w.bucket, crash}
+			w.Evaluator.bucket, w.Evaluator.ledger = failing{w.bucket, crash}, failing{w.ledger, crash}
 			check := w.check(drift.Drifted, "1")
 			_, err := w.Drifted(ctx, check)
 			if err != nil && !errors.Is(err, broken) {

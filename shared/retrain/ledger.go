@@ -13,7 +13,7 @@ import (
 	"github.com/litterloop/litterloop/shared/errs"
 )
 
-// LedgerDir is where entries lie in the predictions bucket.
+// LedgerDir is where entries lie in the ledger bucket.
 const LedgerDir = "ledger/"
 
 // Entry is one evaluation, fired or not; ledger/ID.json.

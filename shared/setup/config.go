@@ -21,6 +21,7 @@ type Config struct {
 	Datasets    string // DATASETS_BUCKET
 	Models      string // MODELS_BUCKET
 	Predictions string // PREDICTIONS_BUCKET
+	Ledger      string // LEDGER_BUCKET: decisions on training, under a retention policy
 
 	DetectorImage string // DETECTOR_IMAGE: the container that the deploy function rolls out
 	TrainerJob    string // TRAINER_JOB: the Cloud Run job that trains
@@ -43,6 +44,7 @@ func FromEnv(getenv func(string) string) (Config, error) {
 	c.Datasets = or("DATASETS_BUCKET", c.Project+"-datasets")
 	c.Models = or("MODELS_BUCKET", c.Project+"-models")
 	c.Predictions = or("PREDICTIONS_BUCKET", c.Project+"-predictions")
+	c.Ledger = or("LEDGER_BUCKET", c.Project+"-ledger")
 	c.TrainerJob = or("TRAINER_JOB", "trainer")
 	c.DetectorImage = or("DETECTOR_IMAGE", fmt.Sprintf("%s-docker.pkg.dev/%s/litterloop/detector:latest", c.Region, c.Project))
 
@@ -55,7 +57,7 @@ func FromEnv(getenv func(string) string) (Config, error) {
 			faults = append(faults, fmt.Errorf("%s=%q: use lower-case letters, digits and dashes, starting with a letter", key, v))
 		}
 	}
-	for key, v := range map[string]string{"INCOMING_BUCKET": c.Incoming, "DATASETS_BUCKET": c.Datasets, "MODELS_BUCKET": c.Models, "PREDICTIONS_BUCKET": c.Predictions} {
+	for key, v := range map[string]string{"INCOMING_BUCKET": c.Incoming, "DATASETS_BUCKET": c.Datasets, "MODELS_BUCKET": c.Models, "PREDICTIONS_BUCKET": c.Predictions, "LEDGER_BUCKET": c.Ledger} {
 		if strings.Contains(v, "/") {
 			faults = append(faults, fmt.Errorf("%s=%q: give the bucket's name alone, without gs:// or a path", key, v))
 		}

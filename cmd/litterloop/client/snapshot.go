@@ -92,7 +92,7 @@ func (c *Client) Snapshot(ctx context.Context) (s Snapshot, err error) {
 	if d, e := drift.NewStore(predictions).Latest(ctx); optional("drift report", e) {
 		s.Drift = &d
 	}
-	s.Ledger, e = documents[retrain.Entry](ctx, predictions, retrain.LedgerDir)
+	s.Ledger, e = documents[retrain.Entry](ctx, c.Bucket(c.Ledger), retrain.LedgerDir)
 	optional("ledger", e)
 	slices.SortStableFunc(s.Ledger, func(a, b retrain.Entry) int { return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID)) })
 	return s, err
