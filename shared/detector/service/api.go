@@ -92,20 +92,22 @@ func schema(api huma.API, v any) *huma.Schema {
 	return api.OpenAPI().Components.Schemas.Schema(reflect.TypeOf(v), true, "")
 }
 
-// detectBody documents the three forms that receive reads.
+// detectBody documents the forms that a body may have.
 func detectBody(api huma.API) *huma.RequestBody {
 	binary := &huma.MediaType{Schema: &huma.Schema{Type: "string", Format: "binary"}}
 	form := &huma.Schema{Type: "object", Properties: map[string]*huma.Schema{
-		"photo":   {Type: "array", Items: &huma.Schema{Type: "string", Format: "binary"}, Description: "One or several files"},
-		"conf":    {Type: "number"},
-		"iou":     {Type: "number"},
-		"max_det": {Type: "integer"},
-		"classes": {Type: "string", Description: "Class ids by comma"},
+		"photo":        {Type: "array", Items: &huma.Schema{Type: "string", Format: "binary"}, Description: "One or several files"},
+		"conf":         {Type: "number"},
+		"iou":          {Type: "number"},
+		"max_det":      {Type: "integer"},
+		"classes":      {Type: "string", Description: "Class ids or names by comma"},
+		"agnostic_nms": {Type: "boolean"}, "annotate": {Type: "boolean"},
 	}}
 	return &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
 		"image/jpeg": binary, "image/png": binary, "image/webp": binary,
 		"multipart/form-data": {Schema: form},
 		"application/json":    {Schema: schema(api, DetectBody{})},
+		lineKind:              {Schema: schema(api, BatchPhoto{})},
 	}}
 }
 
@@ -124,6 +126,7 @@ func detectOperation(api huma.API) huma.Operation {
 	} {
 		responses[code] = &huma.Response{Description: text, Content: map[string]*huma.MediaType{"application/problem+json": {Schema: schema(api, Problem{})}}}
 	}
+	responses["200"].Content[lineKind] = &huma.MediaType{Schema: schema(api, BatchLine{})}
 	for _, kind := range []string{"image/jpeg", "image/png"} {
 		responses["200"].Content[kind] = &huma.MediaType{Schema: &huma.Schema{Type: "string", Format: "binary"}}
 	}
@@ -132,6 +135,8 @@ func detectOperation(api huma.API) huma.Operation {
 		Summary:     "Find objects on photos",
 		Description: "Send the photo itself (JPEG, PNG or WebP), a form with one or several files, or JSON. EXIF orientation is applied: boxes are in pixels of the photo as displayed.",
 		Responses:   responses,
+		// An option with a slip in its name must not be passed over.
+		RejectUnknownQueryParameters: true,
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/litterloop/litterloop/shared/detector/remote"
 	"github.com/litterloop/litterloop/shared/predictionlog"
 )
 
@@ -24,6 +25,7 @@ type Config struct {
 	MaxBody      int64         // MAX_BODY_MB
 	MaxPixels    int           // MAX_MEGAPIXELS of a photo
 	PhotoBuckets []string      // PHOTO_BUCKETS that gs:// photos may lie in, by comma; * is any
+	PhotoHosts   []string      // PHOTO_HOSTS that https:// photos may lie on, by comma; none: https:// is refused
 	PredictRoute string        // AIP_PREDICT_ROUTE: where Vertex AI sends its instances
 	HealthRoute  string        // AIP_HEALTH_ROUTE: where it asks for readiness; empty: /readyz alone
 	MaxInFlight  int           // MAX_IN_FLIGHT requests; more are answered 429
@@ -54,7 +56,8 @@ func FromEnv(getenv func(string) string) (Config, error) {
 		Threads:      e.number("THREADS", 0, 0, 1024),
 		MaxBody:      int64(e.number("MAX_BODY_MB", 32, 1, 2048)) << 20,
 		MaxPixels:    e.number("MAX_MEGAPIXELS", 100, 1, 1000) * 1_000_000,
-		PhotoBuckets: strings.Split(e.text("PHOTO_BUCKETS", "*"), ","),
+		PhotoBuckets: list(e.text("PHOTO_BUCKETS", "*")),
+		PhotoHosts:   list(e.text("PHOTO_HOSTS", "")),
 		PredictRoute: e.text("AIP_PREDICT_ROUTE", "/predict"),
 		HealthRoute:  e.text("AIP_HEALTH_ROUTE", ""),
 		MaxInFlight:  e.number("MAX_IN_FLIGHT", 64, 1, 100_000),
@@ -80,6 +83,11 @@ func FromEnv(getenv func(string) string) (Config, error) {
 	case strings.HasPrefix(c.ModelURI, "models:/") && c.ModelsBucket == "":
 		e.fault("MODEL_URI=%q needs MODELS_BUCKET: the bucket of the registry", c.ModelURI)
 	}
+	for _, h := range c.PhotoHosts {
+		if !remote.ValidHost(h) {
+			e.fault("PHOTO_HOSTS: %q is no host such as images.example.com or *.example.com", h)
+		}
+	}
 	if c.AdminToken != "" && len(c.AdminToken) < 16 {
 		e.fault("ADMIN_TOKEN is shorter than 16 characters")
 	}
@@ -101,6 +109,16 @@ func FromEnv(getenv func(string) string) (Config, error) {
 		e.fault("prediction log: %w", err)
 	}
 	return c, errors.Join(e.faults...)
+}
+
+// list takes values by comma apart.
+func list(text string) (out []string) {
+	for v := range strings.SplitSeq(text, ",") {
+		if v = strings.TrimSpace(v); v != "" {
+			out = append(out, v)
+		}
+	}
+	return out
 }
 
 // env collects faults while it reads.

@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"image/jpeg"
 	"image/png"
+	"mime"
 	"net/http"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/google/uuid"
 	"github.com/litterloop/litterloop/shared/detector"
 	"github.com/litterloop/litterloop/shared/detector/annotate"
@@ -21,40 +21,56 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// detectInput leaves the body to the handler: it comes in three forms.
+// detectInput leaves the body to the handler: it comes in four forms.
 type detectInput struct {
-	Options
-	Annotate bool `query:"annotate" doc:"Answer the photo itself, its boxes drawn (JPEG, or PNG where Accept asks for that). Accept: image/jpeg or image/png does the same"`
-	request  *http.Request
-}
-
-// Resolve keeps the request.
-func (i *detectInput) Resolve(ctx huma.Context) []error {
-	i.request, _ = humago.Unwrap(ctx)
-	return nil
+	DetectOptions
+	wire
 }
 
 func (s *server) detect(ctx context.Context, in *detectInput) (*huma.StreamResponse, error) {
-	ctx, model, leave, err := s.enter(ctx)
+	model, leave, err := s.enter(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer leave()
-	up, err := s.receive(ctx, in.request, &in.Options)
+	if isLines(in.request.Header.Get("Content-Type")) {
+		return s.stream(in.request, model, leave, s.lines(in.request, in.DetectOptions)), nil // leaves at its end
+	}
+	stays := true
+	defer func() {
+		if stays {
+			leave()
+		}
+	}()
+	ctx, cancel := context.WithTimeout(ctx, s.c.Timeout)
+	defer cancel()
+	o := in.DetectOptions
+	up, err := s.receive(in.request, &o)
 	if err != nil {
 		return nil, problem(err)
 	}
-	picture := in.picture()
-	if picture != "" && len(up.photos) != 1 {
+	picture := picture(in.request, o)
+	switch {
+	case picture != "" && len(up.photos) != 1:
 		return nil, problem(errs.Permanentf(detector.QueryInvalid, "one photo at a time can be annotated, not %d", len(up.photos)))
+	case picture == "" && accepts(in.request, isLines):
+		stays = false
+		return s.stream(in.request, model, leave, up.items(o)), nil
+	}
+	q, err := o.query(model.Spec().Classes)
+	if err != nil {
+		return nil, problem(err)
 	}
 	answers := make([]Answer, len(up.photos))
-	for i, p := range up.photos {
-		if answers[i], err = s.answer(ctx, model, p, in.query(), in.request); err != nil {
+	for i := range up.photos {
+		p := &up.photos[i]
+		if answers[i], err = s.answer(ctx, model, p, q, in.request); err != nil {
 			if p.name != "" {
 				err = fmt.Errorf("%s: %w", p.name, err)
 			}
 			return nil, problem(err)
+		}
+		if picture == "" {
+			p.data = nil // let go of
 		}
 	}
 	if picture != "" {
@@ -72,21 +88,21 @@ func (s *server) detect(ctx context.Context, in *detectInput) (*huma.StreamRespo
 
 // enter takes a place among the requests in work, and the model. An error is an
 // answer already.
-func (s *server) enter(ctx context.Context) (context.Context, *served, func(), error) {
+func (s *server) enter(ctx context.Context) (model *served, leave func(), err error) {
 	select {
 	case s.slots <- struct{}{}:
 	default:
-		return nil, nil, nil, huma.ErrorWithHeaders(problem(errs.Permanentf(overloaded, "%d requests are in work already: try again in a second", cap(s.slots))),
+		return nil, nil, huma.ErrorWithHeaders(problem(errs.Permanentf(overloaded, "%d requests are in work already: try again in a second", cap(s.slots))),
 			http.Header{"Retry-After": {"1"}})
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.c.Timeout)
-	leave := func() { cancel(); <-s.slots }
+	defer cancel()
 	model, giveBack, err := s.await(ctx)
 	if err != nil {
-		leave()
-		return nil, nil, nil, problem(err)
+		<-s.slots
+		return nil, nil, problem(err)
 	}
-	return ctx, model, func() { giveBack(); leave() }, nil
+	return model, func() { giveBack(); <-s.slots }, nil
 }
 
 // noLogHeader, with the value "off", keeps a request out of the prediction log.
@@ -96,7 +112,10 @@ func (s *server) enter(ctx context.Context) (context.Context, *served, func(), e
 const noLogHeader = "Litterloop-Log"
 
 // answer detects on one photo and logs it.
-func (s *server) answer(ctx context.Context, model *served, p photo, q detector.Query, from *http.Request) (Answer, error) {
+func (s *server) answer(ctx context.Context, model *served, p *photo, q detector.Query, from *http.Request) (Answer, error) {
+	if err := s.open(ctx, p); err != nil {
+		return Answer{}, err
+	}
 	r, err := model.Detect(ctx, p.data, q)
 	if err != nil {
 		return Answer{}, err
@@ -115,15 +134,21 @@ func (s *server) answer(ctx context.Context, model *served, p photo, q detector.
 
 // picture is the media type of the annotated photo that was asked for; "" is
 // none.
-func (i *detectInput) picture() string {
-	accept := i.request.Header.Get("Accept")
+func picture(r *http.Request, o DetectOptions) string {
 	switch {
-	case strings.HasPrefix(accept, "image/png"):
+	case accepts(r, func(kind string) bool { return kind == "image/png" }):
 		return "image/png"
-	case i.Annotate, strings.HasPrefix(accept, "image/jpeg"):
+	case o.Annotate, accepts(r, func(kind string) bool { return kind == "image/jpeg" }):
 		return "image/jpeg"
 	}
 	return ""
+}
+
+// accepts reports whether what the client likes best is of a kind.
+func accepts(r *http.Request, is func(kind string) bool) bool {
+	best, _, _ := strings.Cut(r.Header.Get("Accept"), ",")
+	kind, _, err := mime.ParseMediaType(best)
+	return err == nil && is(kind)
 }
 
 // drawn answers the photo with its boxes.
@@ -150,18 +175,6 @@ func (s *server) drawn(photo []byte, a Answer, kind string) (*huma.StreamRespons
 		ctx.SetHeader("X-Prediction-Id", a.ID)
 		_, _ = ctx.BodyWriter().Write(buf.Bytes()) // the client may be gone
 	}}, nil
-}
-
-// query are the options as the detector takes them, where zero means default.
-func (o Options) query() detector.Query {
-	const aboveNothing = 1e-12
-	if o.Conf == 0 {
-		o.Conf = aboveNothing
-	}
-	if o.IoU == 0 {
-		o.IoU = aboveNothing
-	}
-	return detector.Query{Conf: o.Conf, IoU: o.IoU, MaxDet: o.MaxDet, Classes: o.Classes, AgnosticNMS: o.AgnosticNMS}
 }
 
 // traceID is the caller's W3C trace, so that a row of the log leads to it.

@@ -76,11 +76,13 @@ func pathParameters(path string) (names []string) {
 }
 
 func (s *server) oipInfer(ctx context.Context, in *wire) (*huma.StreamResponse, error) {
-	ctx, m, leave, err := s.enter(ctx)
+	m, leave, err := s.enter(ctx)
 	if err != nil {
 		return protocolFault(err), nil
 	}
 	defer leave()
+	ctx, cancel := context.WithTimeout(ctx, s.c.Timeout)
+	defer cancel()
 	out, err := s.infer(ctx, m, in.request)
 	if err != nil {
 		return protocolFault(err), nil

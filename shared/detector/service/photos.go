@@ -1,16 +1,15 @@
 package service
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"mime"
 	"mime/multipart"
 	"net/http"
 	"os"
-	"strconv"
 	"strings"
 
 	"github.com/litterloop/litterloop/shared/errs"
@@ -25,27 +24,41 @@ type upload struct {
 	list   bool // the client sent a list and gets one back
 }
 
+// photo is one of a request; one with a URI is fetched when its turn comes, so
+// that a list of large ones is never in memory at once.
 type photo struct {
 	name string
 	data []byte
+	uri  string
+}
+
+// open fetches the photo where it was only named.
+func (s *server) open(ctx context.Context, p *photo) (err error) {
+	if p.uri != "" && p.data == nil {
+		p.data, err = s.fetch(ctx, p.uri)
+	}
+	if err == nil && int64(len(p.data)) > s.c.MaxBody {
+		err = s.oversize()
+	}
+	return err
 }
 
 // DetectBody is the JSON body of a detection request.
 type DetectBody struct {
 	PhotoBody
 	Photos []PhotoBody `json:"photos,omitempty" doc:"Several photos; the answer is then a list"`
-	Options
+	DetectOptions
 }
 
 // PhotoBody is one photo in JSON.
 type PhotoBody struct {
 	Content []byte `json:"content,omitempty" doc:"The photo's bytes in base64"`
-	URI     string `json:"uri,omitempty" doc:"Or where it lies: gs://BUCKET/OBJECT" example:"gs://my-photos/street.jpg"`
+	URI     string `json:"uri,omitempty" doc:"Or where it lies: gs://BUCKET/OBJECT, or https:// where this service is allowed to read that" example:"gs://my-photos/street.jpg"`
 }
 
 // receive reads the body in whichever of its three forms it came. Options that
 // came with it go before those of the URL.
-func (s *server) receive(ctx context.Context, r *http.Request, o *Options) (upload, error) {
+func (s *server) receive(r *http.Request, o *DetectOptions) (upload, error) {
 	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil && r.Header.Get("Content-Type") != "" {
 		return upload{}, errs.Permanentf(mediaType, "Content-Type %q: %w", r.Header.Get("Content-Type"), err)
@@ -62,7 +75,7 @@ func (s *server) receive(ctx context.Context, r *http.Request, o *Options) (uplo
 		u, err := s.form(multipart.NewReader(body, params["boundary"]), o)
 		return u, s.readFault(err)
 	case kind == "application/json":
-		return s.document(ctx, body, o)
+		return s.document(body, o)
 	case kind == "", kind == "application/octet-stream", kind == "application/x-www-form-urlencoded", strings.HasPrefix(kind, "image/"):
 		p, err := readAll(body, r.ContentLength) // curl --data-binary sends the last but one
 		if err == nil && len(p) == 0 {
@@ -115,7 +128,7 @@ func readAll(r io.Reader, size int64) ([]byte, error) {
 	return p[:n], err
 }
 
-func (s *server) form(m *multipart.Reader, o *Options) (upload, error) {
+func (s *server) form(m *multipart.Reader, o *DetectOptions) (upload, error) {
 	u := upload{}
 	for {
 		part, err := m.NextPart()
@@ -138,7 +151,7 @@ func (s *server) form(m *multipart.Reader, o *Options) (upload, error) {
 		if len(u.photos) == maxPhotos {
 			return u, errs.Permanentf(bodyTooLarge, "more than %d photos in one request", maxPhotos)
 		}
-		u.photos = append(u.photos, photo{part.FileName(), p})
+		u.photos = append(u.photos, photo{name: part.FileName(), data: p})
 	}
 	if len(u.photos) == 0 {
 		return u, errs.Permanentf(bodyEmpty, "the form holds no photo: add a part with a file")
@@ -147,16 +160,16 @@ func (s *server) form(m *multipart.Reader, o *Options) (upload, error) {
 	return u, nil
 }
 
-func (s *server) document(ctx context.Context, body io.Reader, o *Options) (upload, error) {
+func (s *server) document(body io.Reader, o *DetectOptions) (upload, error) {
 	p, err := io.ReadAll(body)
 	if err != nil {
 		return upload{}, s.readFault(err)
 	}
-	doc := DetectBody{Options: *o}
-	if err := json.Unmarshal(p, &doc); err != nil {
-		return upload{}, errs.Permanentf(bodyUnreadable, "the body is not the JSON that is expected: %w", err)
+	doc := DetectBody{DetectOptions: *o}
+	if err := strict(p, &doc); err != nil {
+		return upload{}, err
 	}
-	*o = doc.Options
+	*o = doc.DetectOptions
 	u := upload{list: doc.Photos != nil}
 	if len(doc.Content) > 0 || doc.URI != "" {
 		doc.Photos = append([]PhotoBody{doc.PhotoBody}, doc.Photos...)
@@ -168,85 +181,34 @@ func (s *server) document(ctx context.Context, body io.Reader, o *Options) (uplo
 		return u, errs.Permanentf(bodyTooLarge, "%d photos in one request, above %d", len(doc.Photos), maxPhotos)
 	}
 	for _, b := range doc.Photos {
-		if b.URI != "" {
-			if b.Content, err = s.fetch(ctx, b.URI); err != nil {
-				return u, fmt.Errorf("photo %s: %w", b.URI, err)
-			}
+		p, err := b.photo()
+		if err != nil {
+			return u, err
 		}
-		u.photos = append(u.photos, photo{b.URI, b.Content})
+		u.photos = append(u.photos, p)
 	}
 	return u, nil
 }
 
-// fetch reads a photo from a bucket, with the service's own rights.
-func (s *server) fetch(ctx context.Context, uri string) ([]byte, error) {
-	path, ok := strings.CutPrefix(uri, "gs://")
-	bucket, name, ok2 := strings.Cut(path, "/")
-	if !ok || !ok2 || bucket == "" || name == "" {
-		return nil, errs.Permanentf(uriRefused, "only gs://BUCKET/OBJECT is read")
+// photo is what the JSON names or holds.
+func (b PhotoBody) photo() (photo, error) {
+	if (len(b.Content) > 0) == (b.URI != "") {
+		return photo{}, errs.Permanentf(bodyEmpty, `a photo in JSON needs "content" (base64) or "uri", and not both`)
 	}
-	if s.d.Bucket == nil || !s.allows(bucket) {
-		return nil, errs.Permanentf(uriRefused, "bucket %s is not among those that this service reads photos from (PHOTO_BUCKETS)", bucket)
-	}
-	b, err := s.d.Bucket(ctx, bucket)
-	if err != nil {
-		return nil, err
-	}
-	r, a, err := b.Open(ctx, name, 0, -1)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	if a.Size > s.c.MaxBody {
-		return nil, s.oversize()
-	}
-	return readAll(r, a.Size)
+	return photo{b.URI, b.Content, b.URI}, nil
 }
 
-func (s *server) allows(bucket string) bool {
-	for _, b := range s.c.PhotoBuckets {
-		if b == "*" || b == bucket {
-			return true
-		}
-	}
-	return false
-}
-
-// Options of a detection request, wherever they stand.
-type Options struct {
-	Conf        float64 `json:"conf,omitempty" query:"conf" default:"0.25" minimum:"0" maximum:"1" doc:"Return objects of a confidence above it"`
-	IoU         float64 `json:"iou,omitempty" query:"iou" default:"0.7" minimum:"0" maximum:"1" doc:"Of two boxes of a class that overlap more, keep the better"`
-	MaxDet      int     `json:"max_det,omitempty" query:"max_det" default:"300" minimum:"1" maximum:"30000" doc:"Return at most so many objects, the best"`
-	Classes     []int   `json:"classes,omitempty" query:"classes" doc:"Return these class ids alone"`
-	AgnosticNMS bool    `json:"agnostic_nms,omitempty" query:"agnostic_nms" doc:"Let boxes of different classes suppress each other"`
-}
-
-// set reads an option from a form's field.
-func (o *Options) set(name, value string) (err error) {
-	switch name {
-	case "conf":
-		o.Conf, err = strconv.ParseFloat(value, 64)
-	case "iou":
-		o.IoU, err = strconv.ParseFloat(value, 64)
-	case "max_det":
-		o.MaxDet, err = strconv.Atoi(value)
-	case "agnostic_nms":
-		o.AgnosticNMS, err = strconv.ParseBool(value)
-	case "classes":
-		o.Classes = nil
-		for _, v := range strings.Split(value, ",") {
-			id, bad := strconv.Atoi(strings.TrimSpace(v))
-			if bad != nil {
-				err = bad
-				break
-			}
-			o.Classes = append(o.Classes, id)
-		}
-	default:
-		return errs.Permanentf(bodyUnreadable, "form field %q is neither a photo nor an option (conf, iou, max_det, classes, agnostic_nms)", name)
+// strict reads JSON that holds nothing unknown: an option with a slip in its
+// name must not be passed over.
+func strict(p []byte, v any) error {
+	d := json.NewDecoder(bytes.NewReader(p))
+	d.DisallowUnknownFields()
+	err := d.Decode(v)
+	if err == nil && d.More() {
+		err = errors.New("something follows it")
 	}
 	if err != nil {
-		return errs.Permanentf(bodyUnreadable, "form field %s=%q: %w", name, value, err)
+		return errs.Permanentf(bodyUnreadable, "the body is not the JSON that is expected: %w", err)
 	}
 	return nil
 }

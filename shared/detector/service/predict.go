@@ -3,11 +3,6 @@ package service
 import (
 	"context"
 	"fmt"
-	"net/http"
-
-	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humago"
-	"github.com/litterloop/litterloop/shared/errs"
 )
 
 // predictInput is the request of Vertex AI's container contract.
@@ -16,7 +11,7 @@ type predictInput struct {
 		Instances  []Instance `json:"instances" minItems:"1" maxItems:"64"`
 		Parameters *Options   `json:"parameters,omitempty"`
 	}
-	request *http.Request
+	wire
 }
 
 // Instance is one photo.
@@ -32,37 +27,32 @@ type predictOutput struct {
 	}
 }
 
-// Resolve keeps the request.
-func (i *predictInput) Resolve(ctx huma.Context) []error {
-	i.request, _ = humago.Unwrap(ctx)
-	return nil
-}
-
 func (s *server) predict(ctx context.Context, in *predictInput) (*predictOutput, error) {
-	ctx, model, leave, err := s.enter(ctx)
+	model, leave, err := s.enter(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
-	o := Options{Conf: 0.25, IoU: 0.7, MaxDet: 300}
+	ctx, cancel := context.WithTimeout(ctx, s.c.Timeout)
+	defer cancel()
+	o := defaults()
 	if in.Body.Parameters != nil {
 		o = *in.Body.Parameters // huma filled in the defaults
 	}
+	q, err := o.query(model.Spec().Classes)
+	if err != nil {
+		return nil, problem(err)
+	}
 	out := new(predictOutput)
 	for k, i := range in.Body.Instances {
-		p := photo{i.URI, i.Content}
 		if len(i.B64) > 0 {
-			p.data = i.B64
+			i.Content = i.B64
 		}
-		if i.URI != "" {
-			if p.data, err = s.fetch(ctx, i.URI); err != nil {
-				return nil, problem(fmt.Errorf("instance %d: %w", k, err))
-			}
+		p, err := PhotoBody{i.Content, i.URI}.photo()
+		if err != nil {
+			return nil, problem(fmt.Errorf("instance %d: %w", k, err))
 		}
-		if len(p.data) == 0 {
-			return nil, problem(errs.Permanentf(bodyEmpty, `instance %d holds no photo: give "content" (base64) or "uri"`, k))
-		}
-		a, err := s.answer(ctx, model, p, o.query(), in.request)
+		a, err := s.answer(ctx, model, &p, q, in.request)
 		if err != nil {
 			return nil, problem(fmt.Errorf("instance %d: %w", k, err))
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/litterloop/litterloop/shared/detector"
+	"github.com/litterloop/litterloop/shared/detector/remote"
 	"github.com/litterloop/litterloop/shared/errs"
 	"github.com/litterloop/litterloop/shared/imaging"
 )
@@ -18,10 +19,11 @@ const (
 	bodyUnreadable errs.Code = "body-unreadable"
 	bodyEmpty      errs.Code = "body-empty"
 	mediaType      errs.Code = "media-type-unsupported"
-	uriRefused     errs.Code = "uri-refused"
+	uriRefused     errs.Code = remote.Refused
 	overloaded     errs.Code = "overloaded"
 	tooSlow        errs.Code = "timeout"
 	uploadSlow     errs.Code = "upload-timeout"
+	requestInvalid errs.Code = "request-invalid"
 	feedbackOff    errs.Code = "feedback-off"
 	feedbackBad    errs.Code = "feedback-invalid"
 	adminOff       errs.Code = "admin-off"
@@ -44,6 +46,7 @@ var statuses = map[errs.Code]int{
 	adminRefused:              http.StatusUnauthorized,
 	swapBusy:                  http.StatusConflict,
 	uriRefused:                http.StatusUnprocessableEntity,
+	remote.TooLarge:           http.StatusRequestEntityTooLarge,
 	overloaded:                http.StatusTooManyRequests,
 	uploadSlow:                http.StatusRequestTimeout,
 	detector.ModelUnreadable:  http.StatusInternalServerError,
@@ -55,6 +58,30 @@ var statuses = map[errs.Code]int{
 type Problem struct {
 	huma.ErrorModel
 	Code string `json:"code" doc:"Stable reason, to be searched for in the documentation" example:"photo-unreadable"`
+}
+
+// faults are the codes of what huma refuses by itself.
+var faults = map[int]errs.Code{
+	http.StatusBadRequest:            bodyUnreadable,
+	http.StatusRequestTimeout:        uploadSlow,
+	http.StatusRequestEntityTooLarge: bodyTooLarge,
+	http.StatusUnsupportedMediaType:  mediaType,
+	http.StatusUnprocessableEntity:   requestInvalid,
+}
+
+func init() {
+	// huma has this one place to say what all its errors look like.
+	plain := huma.NewError
+	huma.NewError = func(status int, message string, details ...error) huma.StatusError {
+		p := &Problem{Code: string(faults[status])}
+		if p.Code == "" && status != 0 { // 0 documents the type
+			p.Code = "internal"
+		}
+		if e, ok := plain(status, message, details...).(*huma.ErrorModel); ok {
+			p.ErrorModel = *e
+		}
+		return p
+	}
 }
 
 // problem turns an error into its answer.

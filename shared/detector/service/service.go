@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/litterloop/litterloop/shared/blob"
+	"github.com/litterloop/litterloop/shared/detector/remote"
 	"github.com/litterloop/litterloop/shared/errs"
 	"github.com/litterloop/litterloop/shared/predictionlog"
 	"github.com/prometheus/client_golang/prometheus"
@@ -106,6 +107,7 @@ type server struct {
 	slots   chan struct{}
 	ending  chan struct{} // closed when no model will come any more
 	stage   stage
+	remote  *remote.Fetcher // nil where https:// is not read
 
 	swapping sync.Mutex // one at a time
 	swaps    *prometheus.CounterVec
@@ -113,6 +115,9 @@ type server struct {
 
 func newServer(ctx context.Context, c Config, d Deps) (*server, error) {
 	s := &server{c: c, d: d, slots: make(chan struct{}, c.MaxInFlight), stage: stage{first: make(chan struct{})}, ending: make(chan struct{})}
+	if len(c.PhotoHosts) > 0 {
+		s.remote = remote.New(c.PhotoHosts)
+	}
 	var err error
 	if s.store, err = s.openStore(ctx); err != nil {
 		return nil, err

@@ -266,26 +266,32 @@ func TestDetect_refusals(t *testing.T) {
 		status      int
 		code, says  string
 	}{
-		"nothing":              {"", "image/jpeg", nil, 400, "body-empty", "empty"},
-		"text":                 {"", "image/jpeg", []byte("hello"), 422, "photo-unreadable", "not a photo"},
-		"half a photo":         {"", "image/png", small[:len(small)/2], 422, "photo-unreadable", "PNG"},
-		"HEIC":                 {"", "image/heic", []byte("\x00\x00\x00\x18ftypheic\x00\x00\x00\x00"), 415, "photo-unsupported", "HEIC"},
-		"XML":                  {"", "application/xml", small, 415, "media-type-unsupported", "application/xml"},
-		"a broken media type":  {"", "image/", small, 415, "media-type-unsupported", "Content-Type"},
-		"two megabytes":        {"", "image/jpeg", make([]byte, 2<<20), 413, "body-too-large", "1 MB"},
-		"too many pixels":      {"", "image/jpeg", read(t, testdata+"tall.jpg"), 413, "photo-too-large", "180x330"},
-		"conf above one":       {"?conf=2", "image/png", small, 422, "", "conf"},
-		"conf is no number":    {"?conf=x", "image/png", small, 422, "", "conf"},
-		"class that is not":    {"?classes=99", "image/png", small, 422, "query-invalid", "class 99"},
-		"not JSON":             {"", "application/json", []byte("{"), 400, "body-unreadable", "JSON"},
-		"JSON without photo":   {"", "application/json", []byte("{}"), 400, "body-empty", "content"},
-		"base64 of nothing":    {"", "application/json", []byte(`{"content":"!"}`), 400, "body-unreadable", "base64"},
-		"https URI":            {"", "application/json", []byte(`{"uri":"https://169.254.169.254/x"}`), 422, "uri-refused", "gs://"},
-		"another bucket":       {"", "application/json", []byte(`{"uri":"gs://secrets/x"}`), 422, "uri-refused", "secrets"},
-		"unknown form field":   {"", kind, body, 400, "body-unreadable", "confidence"},
-		"form without photo":   {"", kindless, empty, 400, "body-empty", "no photo"},
-		"form without its end": {"", goodKind, good[:len(good)/2], 400, "body-unreadable", "EOF"},
-		"form without limits":  {"", "multipart/form-data", small, 400, "body-unreadable", "multipart"},
+		"nothing":                 {"", "image/jpeg", nil, 400, "body-empty", "empty"},
+		"text":                    {"", "image/jpeg", []byte("hello"), 422, "photo-unreadable", "not a photo"},
+		"half a photo":            {"", "image/png", small[:len(small)/2], 422, "photo-unreadable", "PNG"},
+		"HEIC":                    {"", "image/heic", []byte("\x00\x00\x00\x18ftypheic\x00\x00\x00\x00"), 415, "photo-unsupported", "HEIC"},
+		"XML":                     {"", "application/xml", small, 415, "media-type-unsupported", "application/xml"},
+		"a broken media type":     {"", "image/", small, 415, "media-type-unsupported", "Content-Type"},
+		"two megabytes":           {"", "image/jpeg", make([]byte, 2<<20), 413, "body-too-large", "1 MB"},
+		"too many pixels":         {"", "image/jpeg", read(t, testdata+"tall.jpg"), 413, "photo-too-large", "180x330"},
+		"conf above one":          {"?conf=2", "image/png", small, 422, "request-invalid", "conf"},
+		"a slip in a name":        {"?confidence=0.4", "image/png", small, 422, "request-invalid", "confidence"},
+		"a slip in JSON":          {"", "application/json", []byte(`{"content":"aaaa","confidence":0.4}`), 400, "body-unreadable", "confidence"},
+		"two photos in one":       {"", "application/json", []byte(`{"content":"aaaa","uri":"gs://photos/x"}`), 400, "body-empty", "not both"},
+		"max_det of nothing":      {"", "application/json", []byte(`{"content":"aaaa","max_det":0}`), 422, "query-invalid", "max_det"},
+		"half a class":            {"", "application/json", []byte(`{"content":"aaaa","classes":[1.5]}`), 400, "body-unreadable", "class"},
+		"a class by a wrong name": {"?classes=cat", "image/png", small, 422, "query-invalid", "cat"},
+		"conf is no number":       {"?conf=x", "image/png", small, 422, "request-invalid", "conf"},
+		"class that is not":       {"?classes=99", "image/png", small, 422, "query-invalid", "class 99"},
+		"not JSON":                {"", "application/json", []byte("{"), 400, "body-unreadable", "JSON"},
+		"JSON without photo":      {"", "application/json", []byte("{}"), 400, "body-empty", "content"},
+		"base64 of nothing":       {"", "application/json", []byte(`{"content":"!"}`), 400, "body-unreadable", "base64"},
+		"https URI":               {"", "application/json", []byte(`{"uri":"https://169.254.169.254/x"}`), 422, "uri-refused", "gs://"},
+		"another bucket":          {"", "application/json", []byte(`{"uri":"gs://secrets/x"}`), 422, "uri-refused", "secrets"},
+		"unknown form field":      {"", kind, body, 400, "body-unreadable", "confidence"},
+		"form without photo":      {"", kindless, empty, 400, "body-empty", "no photo"},
+		"form without its end":    {"", goodKind, good[:len(good)/2], 400, "body-unreadable", "EOF"},
+		"form without limits":     {"", "multipart/form-data", small, 400, "body-unreadable", "multipart"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			status, header, p := s.do(t, http.MethodPost, "/v1/detect"+c.query, c.kind, bytes.NewReader(c.body))
@@ -534,7 +540,7 @@ func TestPages_needNothingFromElsewhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	detect := spec.Paths["/v1/detect"]["post"]
-	if !strings.HasPrefix(spec.OpenAPI, "3.1") || len(detect.RequestBody.Content) != 5 || detect.Responses["413"] == nil {
+	if !strings.HasPrefix(spec.OpenAPI, "3.1") || len(detect.RequestBody.Content) != 6 || detect.Responses["413"] == nil {
 		t.Errorf("OpenAPI %s documents detect as %+v", spec.OpenAPI, detect)
 	}
 }
