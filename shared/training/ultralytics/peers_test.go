@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -142,9 +141,11 @@ func TestPeer_saysThatItTrainsFromScratch(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	if _, err := os.Stat("/proc/net/route"); err == nil && len(k.notes) > 0 &&
-		!slices.ContainsFunc(k.notes, func(n string) bool { return strings.Contains(n, "training from scratch") }) {
-		t.Errorf("notes %q", k.notes)
+	// Where the hub is in reach there is nothing to say.
+	for _, n := range k.notes {
+		if !strings.Contains(n, "training from scratch") {
+			t.Errorf("note %q", n)
+		}
 	}
 }
 

@@ -28,13 +28,13 @@ import (
 // training program does.
 func TestMain(m *testing.M) {
 	if play := os.Getenv("PLAY"); play != "" {
-		os.Exit(program(play))
+		os.Exit(actor(play))
 	}
 	os.Exit(m.Run())
 }
 
-// program speaks as train.py does, and trains nothing.
-func program(play string) int {
+// actor speaks as train.py does, and trains nothing.
+func actor(play string) int {
 	in := bufio.NewScanner(os.Stdin)
 	in.Buffer(nil, 1<<20)
 	in.Scan()
