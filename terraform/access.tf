@@ -30,6 +30,7 @@ locals {
       { to = "topic", of = "register", role = "roles/pubsub.publisher" },
       { to = "topic", of = "alerts", role = "roles/pubsub.publisher" },
       { to = "job", of = "trainer", role = "roles/run.jobsExecutorWithOverrides" },
+      { to = "job", of = "trainer-ultralytics", role = "roles/run.jobsExecutorWithOverrides" },
       { to = "project", of = "", role = "roles/run.viewer" },
       { to = "project", of = "", role = "roles/cloudtrace.agent" },
       { to = "project", of = "", role = "roles/monitoring.metricWriter" },
@@ -45,6 +46,7 @@ locals {
       { to = "topic", of = "retrain", role = "roles/pubsub.publisher" },
       { to = "topic", of = "alerts", role = "roles/pubsub.publisher" },
       { to = "job", of = "trainer", role = "roles/run.jobsExecutorWithOverrides" },
+      { to = "job", of = "trainer-ultralytics", role = "roles/run.jobsExecutorWithOverrides" },
       { to = "project", of = "", role = "roles/run.viewer" },
       { to = "project", of = "", role = "roles/cloudtrace.agent" },
       { to = "project", of = "", role = "roles/monitoring.metricWriter" },
@@ -71,6 +73,7 @@ locals {
       { to = "topic", of = "register", role = "roles/pubsub.publisher" },
       { to = "topic", of = "alerts", role = "roles/pubsub.publisher" },
       { to = "job", of = "trainer", role = "roles/run.jobsExecutorWithOverrides" },
+      { to = "job", of = "trainer-ultralytics", role = "roles/run.jobsExecutorWithOverrides" },
       { to = "project", of = "", role = "roles/run.viewer" },
       { to = "project", of = "", role = "roles/cloudtrace.agent" },
       { to = "project", of = "", role = "roles/monitoring.metricWriter" },
@@ -138,7 +141,8 @@ locals {
       }
     }
   ]...)
-  grant = { for to in ["bucket", "topic", "job", "service", "account", "repository", "project"] : to => { for k, g in local.grants : k => g if g.to == to } }
+  # A job that is not there needs no grants.
+  grant = { for to in ["bucket", "topic", "job", "service", "account", "repository", "project"] : to => { for k, g in local.grants : k => g if g.to == to && (g.of != "trainer-ultralytics" || var.ultralytics != null) } }
 }
 
 resource "google_service_account" "part" {
@@ -183,7 +187,7 @@ resource "google_pubsub_topic_iam_member" "grant" {
 resource "google_cloud_run_v2_job_iam_member" "grant" {
   for_each = local.grant.job
 
-  name     = local.trainer_job == "trainer" ? module.trainer.name : module.ultralytics[0].name
+  name     = each.value.of == "trainer" ? module.trainer.name : module.ultralytics[0].name
   location = var.region
   role     = each.value.role
   member   = google_service_account.part[each.value.part].member

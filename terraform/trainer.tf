@@ -1,13 +1,13 @@
-# The training jobs. The train function starts one of them, with the run's id.
+# The training jobs. The policy's recipe says which of them a training is for.
 
 locals {
-  trainer_job = var.ultralytics == null ? "trainer" : "ultralytics"
+  trainer_job = "trainer"
 }
 
 # Trains with ONNX Runtime, on processors.
 module "trainer" {
   source = "./modules/job"
-  name   = "trainer"
+  name   = local.trainer_job
 
   image           = local.images.trainer
   environment     = merge(local.environment, { OTEL_EXPORTER_OTLP_ENDPOINT = var.otlp_endpoint })
@@ -24,11 +24,12 @@ module "trainer" {
   depends_on    = [google_storage_bucket_iam_member.grant, google_project_service.api, google_kms_crypto_key_iam_member.agent]
 }
 
-# Trains with Ultralytics, on a GPU where one is named.
+# Trains with Ultralytics, on a GPU where one is named. Functions find it by the
+# other job's name and -ultralytics.
 module "ultralytics" {
   count  = var.ultralytics == null ? 0 : 1
   source = "./modules/job"
-  name   = "ultralytics"
+  name   = "${local.trainer_job}-ultralytics"
 
   image = local.images.ultralytics
   environment = merge(local.environment, {

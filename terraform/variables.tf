@@ -188,7 +188,7 @@ variable "ultralytics" {
     timeout = optional(number, 86400)
   })
   default     = null
-  description = "Train with Ultralytics (AGPL-3.0, in its own container) in place of the embedded trainer; gpu is an accelerator such as nvidia-l4, empty for none."
+  description = "Make the job for recipes of Ultralytics (AGPL-3.0, in its own container); gpu is an accelerator such as nvidia-l4, empty for none."
 
   validation {
     condition     = try(contains(["", "nvidia-l4", "nvidia-rtx-pro-6000"], var.ultralytics.gpu), true)

@@ -177,15 +177,15 @@ run "github_delivers_from_its_main_branch_alone" {
   }
 }
 
-run "a_gpu_trains_in_the_job_that_functions_start" {
+run "ultralytics_has_a_job_of_its_own_that_functions_find_and_may_start" {
   command = plan
 
   variables {
     ultralytics = { gpu = "nvidia-l4", timeout = 3600 }
   }
   assert {
-    condition     = local.environment.TRAINER_JOB == "ultralytics" && module.ultralytics[0].name == "ultralytics"
-    error_message = "functions start another job"
+    condition     = module.ultralytics[0].name == "${local.environment.TRAINER_JOB}-ultralytics" && length([for g in google_cloud_run_v2_job_iam_member.grant : g if g.name == "trainer-ultralytics"]) == 3
+    error_message = "functions do not find it, or may not start it"
   }
 }
 
