@@ -60,8 +60,10 @@ func Run(ctx context.Context, c Config, d Deps) (err error) {
 		<-loaded
 		err = errors.Join(err, s.close())
 	}()
+	var unheard silent
 	server := &http.Server{
 		Handler:           s.handler(),
+		ConnState:         unheard.track,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       c.Timeout,
 		WriteTimeout:      c.Timeout + 30*time.Second,
@@ -88,6 +90,7 @@ func Run(ctx context.Context, c Config, d Deps) (err error) {
 	close(s.ending)
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 	defer cancel()
+	defer time.AfterFunc(silence, unheard.close).Stop()
 	if shut := server.Shutdown(stop); shut != nil {
 		err = errors.Join(err, fmt.Errorf("requests were cut off: %w", shut), server.Close())
 	}

@@ -464,6 +464,24 @@ func TestRun_finishesRequestsInWork(t *testing.T) {
 	}
 }
 
+// A connection that a client keeps in store, and has sent nothing on, does not
+// hold up the end.
+func TestRun_endsInSpiteOfSilentConnections(t *testing.T) {
+	s := start(t, nil)
+	s.detect(t, "", "image/png", read(t, testdata+"exact.png"))
+	c, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := s.stop(); err != nil {
+		t.Error(err)
+	}
+	if n, err := c.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
+		t.Errorf("the connection gave %d bytes, %v", n, err)
+	}
+}
+
 func TestRun_modelFromTheRegistry(t *testing.T) {
 	needRuntime(t)
 	models := blobmem.New("models")
