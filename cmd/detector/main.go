@@ -1,22 +1,31 @@
 // Command detector serves an object detection model over HTTP. It is the
-// container of a Cloud Run service; docs/detector.md lists its settings.
+// container of a Cloud Run service; --help lists its settings.
 package main
 
 import (
 	"context"
+	"errors"
+	"flag"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/litterloop/litterloop/cmd/internal/worker"
+	"github.com/litterloop/litterloop/shared/detector/service"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
-	if err := worker.Detect(ctx, os.Getenv, log); err != nil {
+	err := worker.Detect(ctx, os.Args[1:], os.Getenv, log)
+	if errors.Is(err, flag.ErrHelp) {
+		fmt.Print(service.Help())
+		return
+	}
+	if err != nil {
 		log.Error("the detector ends", "error", err)
 		os.Exit(1)
 	}

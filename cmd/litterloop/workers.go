@@ -14,7 +14,7 @@ type detectorCmd struct{}
 
 // Run serves the detector, configured by the environment.
 func (*detectorCmd) Run(ctx context.Context) error {
-	return worker.Detect(ctx, os.Getenv, jsonLog())
+	return worker.Detect(ctx, nil, os.Getenv, jsonLog())
 }
 
 type trainerCmd struct {

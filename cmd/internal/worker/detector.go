@@ -13,9 +13,10 @@ import (
 	"github.com/litterloop/litterloop/shared/detector/service"
 )
 
-// Detect serves the detector until ctx ends.
-func Detect(ctx context.Context, getenv func(string) string, log *slog.Logger) error {
-	cfg, err := service.FromEnv(getenv)
+// Detect serves the detector until ctx ends. An error that is flag.ErrHelp asks
+// for service.Help.
+func Detect(ctx context.Context, args []string, getenv func(string) string, log *slog.Logger) error {
+	cfg, err := service.FromFlags(args, getenv)
 	if err != nil {
 		return err
 	}

@@ -44,10 +44,13 @@ type Config struct {
 var plainRoute = regexp.MustCompile(`^(/[-_.:A-Za-z0-9]+)+$`)
 
 // FromEnv reads the configuration; every fault is reported at once.
-func FromEnv(getenv func(string) string) (Config, error) {
-	e := env{getenv: getenv}
+func FromEnv(getenv func(string) string) (Config, error) { return readConfig(getenv, nil) }
+
+// readConfig takes each setting from flags, or from the environment.
+func readConfig(getenv func(string) string, flags map[string]string) (Config, error) {
+	e := env{getenv: getenv, flags: flags}
 	c := Config{
-		ModelURI:     e.text("MODEL_URI", getenv("AIP_STORAGE_URI")),
+		ModelURI:     e.text("MODEL_URI", e.text("AIP_STORAGE_URI", "")),
 		ModelsBucket: e.text("MODELS_BUCKET", ""),
 		Service:      e.text("K_SERVICE", "detector"),
 		Revision:     e.text("K_REVISION", ""),
@@ -68,9 +71,9 @@ func FromEnv(getenv func(string) string) (Config, error) {
 		Spool:        e.text("PREDICTION_LOG_SPOOL", ""),
 		Log:          predictionlog.DefaultPolicy(),
 	}
-	c.Addr = getenv("HOST") + ":" + strconv.Itoa(e.number("PORT", e.number("AIP_HTTP_PORT", 8080, 1, 65535), 1, 65535))
-	if c.ModelsBucket == "" && getenv("GOOGLE_CLOUD_PROJECT") != "" {
-		c.ModelsBucket = getenv("GOOGLE_CLOUD_PROJECT") + "-models"
+	c.Addr = e.text("HOST", "") + ":" + strconv.Itoa(e.number("PORT", e.number("AIP_HTTP_PORT", 8080, 1, 65535), 1, 65535))
+	if project := e.text("GOOGLE_CLOUD_PROJECT", ""); c.ModelsBucket == "" && project != "" {
+		c.ModelsBucket = project + "-models"
 	}
 	c.Log.FlushAge = e.duration("PREDICTION_LOG_FLUSH", c.Log.FlushAge)
 	c.Log.Photos.Share = e.share("PREDICTION_LOG_PHOTO_SHARE", c.Log.Photos.Share)
@@ -81,18 +84,18 @@ func FromEnv(getenv func(string) string) (Config, error) {
 	case c.ModelURI == "":
 		e.fault("MODEL_URI is not set: give models:/NAME@ALIAS, gs://BUCKET/PACKAGE/, a directory or an .onnx file")
 	case strings.HasPrefix(c.ModelURI, "models:/") && c.ModelsBucket == "":
-		e.fault("MODEL_URI=%q needs MODELS_BUCKET: the bucket of the registry", c.ModelURI)
+		e.fault("%s=%q needs MODELS_BUCKET: the bucket of the registry", e.called("MODEL_URI"), c.ModelURI)
 	}
 	for _, h := range c.PhotoHosts {
 		if !remote.ValidHost(h) {
-			e.fault("PHOTO_HOSTS: %q is no host such as images.example.com or *.example.com", h)
+			e.fault("%s: %q is no host such as images.example.com or *.example.com", e.called("PHOTO_HOSTS"), h)
 		}
 	}
 	if c.AdminToken != "" && len(c.AdminToken) < 16 {
 		e.fault("ADMIN_TOKEN is shorter than 16 characters")
 	}
 	if c.Refresh > 0 && !strings.Contains(c.ModelURI, "@") {
-		e.fault("MODEL_REFRESH watches an alias, and MODEL_URI=%q is none such as models:/litter@production", c.ModelURI)
+		e.fault("%s watches an alias, and %s=%q is none such as models:/litter@production", e.called("MODEL_REFRESH"), e.called("MODEL_URI"), c.ModelURI)
 	}
 	for key, route := range map[string]string{"AIP_PREDICT_ROUTE": c.PredictRoute, "AIP_HEALTH_ROUTE": c.HealthRoute} {
 		if route != "" && !plainRoute.MatchString(route) {
@@ -100,10 +103,10 @@ func FromEnv(getenv func(string) string) (Config, error) {
 		}
 	}
 	if c.Provider != "cpu" && c.Provider != "cuda" {
-		e.fault("EXECUTION_PROVIDER=%q is neither cpu nor cuda", c.Provider)
+		e.fault("%s=%q is neither cpu nor cuda", e.called("EXECUTION_PROVIDER"), c.Provider)
 	}
 	if bucket, ok := strings.CutPrefix(c.LogTo, "gs://"); ok && (bucket == "" || strings.Contains(strings.TrimSuffix(bucket, "/"), "/")) {
-		e.fault("PREDICTION_LOG=%q: give a bucket without a path, gs://BUCKET", c.LogTo)
+		e.fault("%s=%q: give a bucket without a path, gs://BUCKET", e.called("PREDICTION_LOG"), c.LogTo)
 	}
 	if err := c.Log.Validate(); err != nil {
 		e.fault("prediction log: %w", err)
@@ -124,6 +127,7 @@ func list(text string) (out []string) {
 // env collects faults while it reads.
 type env struct {
 	getenv func(string) string
+	flags  map[string]string // by the variable's name
 	faults []error
 }
 
@@ -131,7 +135,18 @@ func (e *env) fault(format string, args ...any) {
 	e.faults = append(e.faults, fmt.Errorf(format, args...))
 }
 
+// called is the name under which a setting was given.
+func (e *env) called(key string) string {
+	if _, ok := e.flags[key]; ok {
+		return "--" + Setting{Name: key}.Flag()
+	}
+	return key
+}
+
 func (e *env) text(key, fallback string) string {
+	if v, ok := e.flags[key]; ok {
+		return v
+	}
 	if v := e.getenv(key); v != "" {
 		return v
 	}
@@ -139,39 +154,39 @@ func (e *env) text(key, fallback string) string {
 }
 
 func (e *env) number(key string, fallback, low, high int) int {
-	v := e.getenv(key)
+	v := e.text(key, "")
 	if v == "" {
 		return fallback
 	}
 	n, err := strconv.Atoi(v)
 	if err != nil || n < low || n > high {
-		e.fault("%s=%q is not a number from %d to %d", key, v, low, high)
+		e.fault("%s=%q is not a number from %d to %d", e.called(key), v, low, high)
 		return fallback
 	}
 	return n
 }
 
 func (e *env) share(key string, fallback float64) float64 {
-	v := e.getenv(key)
+	v := e.text(key, "")
 	if v == "" {
 		return fallback
 	}
 	f, err := strconv.ParseFloat(v, 64)
 	if err != nil || !(f >= 0 && f <= 1) {
-		e.fault("%s=%q is not a number from 0 to 1", key, v)
+		e.fault("%s=%q is not a number from 0 to 1", e.called(key), v)
 		return fallback
 	}
 	return f
 }
 
 func (e *env) duration(key string, fallback time.Duration) time.Duration {
-	v := e.getenv(key)
+	v := e.text(key, "")
 	if v == "" {
 		return fallback
 	}
 	d, err := time.ParseDuration(v)
 	if err != nil || d <= 0 {
-		e.fault("%s=%q is not a duration such as 30s", key, v)
+		e.fault("%s=%q is not a duration such as 30s", e.called(key), v)
 		return fallback
 	}
 	return d
