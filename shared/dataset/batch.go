@@ -37,15 +37,27 @@ type BatchStatus struct {
 	State            BatchState `json:"state"`
 	LabelsMD5        string     `json:"labels_md5,omitempty"` // empty: the labels have not arrived
 	LabelsGeneration int64      `json:"labels_generation,omitempty"`
-	Photos           int        `json:"photos"`  // named by the labels
-	Missing          int        `json:"missing"` // of them, not yet arrived
-	Examples         []string   `json:"missing_examples,omitempty"`
-	Record           string     `json:"record,omitempty"` // hash of the batch record that was accepted
-	Newest           int64      `json:"newest,omitempty"` // largest generation it was made from
-	Version          string     `json:"version,omitempty"`
-	Counts           Counts     `json:"counts"`             // accepted
-	Findings         []Finding  `json:"findings,omitempty"` // in code order
-	Updated          time.Time  `json:"updated"`
+	// Sources are what the labels are read from, in name order. LabelsMD5 stands
+	// for all of it, LabelsGeneration is the largest of theirs.
+	Sources  []LabelSource `json:"sources,omitempty"`
+	Lacks    string        `json:"lacks,omitempty"`  // what labels cannot be read without, for people
+	Awaits   string        `json:"awaits,omitempty"` // the object of the batch that this is, where it is one
+	Photos   int           `json:"photos"`           // named by the labels
+	Missing  int           `json:"missing"`          // of them, not yet arrived
+	Examples []string      `json:"missing_examples,omitempty"`
+	Record   string        `json:"record,omitempty"` // hash of the batch record that was accepted
+	Newest   int64         `json:"newest,omitempty"` // largest generation it was made from
+	Version  string        `json:"version,omitempty"`
+	Counts   Counts        `json:"counts"`             // accepted
+	Findings []Finding     `json:"findings,omitempty"` // in code order
+	Updated  time.Time     `json:"updated"`
+}
+
+// LabelSource is an object of a batch that its labels are read from.
+type LabelSource struct {
+	Name       string `json:"name"` // below the batch
+	MD5        string `json:"md5"`
+	Generation int64  `json:"generation"`
 }
 
 // WaitsFor says what a waiting batch lacks, for people.
@@ -53,6 +65,8 @@ func (s BatchStatus) WaitsFor() string {
 	switch {
 	case s.State != Waiting:
 		return ""
+	case s.Lacks != "":
+		return s.Lacks
 	case s.LabelsMD5 == "":
 		return "labels: " + s.Batch + "/" + LabelsFile
 	default:
@@ -76,6 +90,11 @@ func (s BatchStatus) Refused() bool {
 
 // LabelsFile is a batch's COCO labels, under BATCH/ in the incoming bucket.
 const LabelsFile = "annotations.json"
+
+// MarkerFile under BATCH/ says that YOLO labels of the batch are all there: they
+// are many files, of which none names the others. It is dropped last; its content
+// does not matter. Archives and what `dvc push` brings need none.
+const MarkerFile = "_complete"
 
 // Batches returns the status of every batch, in name order.
 func Batches(ctx context.Context, b blob.Bucket) ([]BatchStatus, error) {

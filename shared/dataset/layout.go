@@ -24,6 +24,7 @@ const (
 	statusFile       = "status.json"
 	labelRecordsPart = "labels/"
 	batchRecordsPart = "records/"
+	unpackedPart     = "unpacked/"
 )
 
 // ContentObject is the object that holds the bytes with this MD5 (lower-case
@@ -56,6 +57,12 @@ func LabelRecordObject(batch, md5 string) string {
 // BatchRecordObject is the object of a batch's converted content, by its hash.
 func BatchRecordObject(batch, hash string) string {
 	return batchesPrefix + batch + "/" + batchRecordsPart + hash + ".json"
+}
+
+// UnpackedObject is an object of what an archive of a batch was unpacked to: a
+// file under the archive's key.
+func UnpackedObject(batch, key, file string) string {
+	return batchesPrefix + batch + "/" + unpackedPart + key + "/" + file
 }
 
 // RejectedObject is the object of the incoming bucket that tells whoever

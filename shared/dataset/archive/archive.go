@@ -54,6 +54,7 @@ type Limits struct {
 	Members int     // files and all else in it
 	Bytes   int64   // unpacked
 	Ratio   float64 // unpacked to packed
+	Used    int64   // bytes that were unpacked before, in another walk
 }
 
 // free bytes may be unpacked whatever the ratio: small texts pack well.
@@ -75,7 +76,7 @@ type Visitor func(m Member, r io.Reader) error
 // error; errors of the source's reader are passed on.
 func Walk(ctx context.Context, s Source, from int, limits Limits, visit Visitor) (found []dataset.Finding, err error) {
 	src := &source{ReaderAt: s.Reader}
-	w := &walk{ctx: ctx, from: from, limits: limits, visit: visit, src: src, room: min(limits.Bytes, int64(limits.Ratio*float64(s.Size))+free)}
+	w := &walk{ctx: ctx, from: from, limits: limits, visit: visit, src: src, room: min(limits.Bytes, int64(limits.Ratio*float64(s.Size))+free) - limits.Used}
 	s.Reader = src
 	if s.Format == Zip {
 		err = w.zip(s)

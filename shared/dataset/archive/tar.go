@@ -72,7 +72,9 @@ func (w *walk) tar(s Source) error {
 
 // bound fails when more is unpacked than the archive may: members that nobody
 // reads are unpacked too.
-func (w *walk) bound(r io.Reader) io.Reader { return &streamed{r: r, left: w.room + free} }
+func (w *walk) bound(r io.Reader) io.Reader {
+	return &streamed{r: r, left: w.room + w.limits.Used + free}
+}
 
 type streamed struct {
 	r    io.Reader

@@ -34,7 +34,7 @@ func (w *walk) zip(s Source) error {
 		}
 	}
 	for i, f := range z.File {
-		if f.Mode().IsDir() {
+		if i < w.from || f.Mode().IsDir() {
 			continue
 		}
 		name := zipName(f)

@@ -6,6 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -20,29 +23,43 @@ func (in *Intake) convert(ctx context.Context, s dataset.BatchStatus) (dataset.B
 	if _, err := blob.ReadJSON(ctx, in.datasets, dataset.LabelRecordObject(s.Batch, s.LabelsMD5), &l); err != nil {
 		return s, err
 	}
-	photos, extra, newest, err := in.list(ctx, s.Batch, l)
+	finder := l.Finder()
+	packed, err := in.packed(ctx, s, finder)
 	if err != nil {
 		return s, err
 	}
-	if len(photos) < len(l.Photos) { // deleted since: what replaces it comes with an event
+	photos, extra, newest, err := in.list(ctx, s, finder)
+	if err != nil {
+		return s, err
+	}
+	if gone := absent(l, photos, packed); len(gone) > 0 { // deleted since: what replaces it comes with an event
 		in.memory.forget(s)
-		return in.noteGone(ctx, s, l, photos)
+		return in.noteGone(ctx, s, gone)
 	}
 	newest = max(newest, s.LabelsGeneration)
 	h, err := in.head(ctx)
 	if err != nil {
 		return s, err
 	}
-	byObject, err := in.gather(ctx, photos, h.known())
+	found, err := in.gather(ctx, slices.Collect(maps.Values(photos)), h.known())
 	if errors.Is(err, errGone) {
 		return in.convert(ctx, s)
 	}
 	if err != nil {
 		return s, err
 	}
-	seen := make(map[string]dataset.Seen, len(byObject))
-	for object, found := range byObject {
-		seen[composed(object[len(s.Batch)+1:])] = found
+	seen := make(map[string]dataset.Seen, len(l.Photos))
+	for i := range l.Photos {
+		p := &l.Photos[i]
+		a, lies := photos[p.Key()]
+		if !lies {
+			seen[p.Name] = packed[p.Key()]
+			continue
+		}
+		if strings.HasSuffix(p.Name, dataset.AnyEnding) {
+			p.Name = composed(a.Name[len(s.Batch)+1:])
+		}
+		seen[p.Name] = pushedWhole(*p, found[a.Name])
 	}
 	rec := dataset.NewRecord(s.Batch, l, seen)
 	hash := rec.Hash()
@@ -60,33 +77,61 @@ func (in *Intake) convert(ctx context.Context, s dataset.BatchStatus) (dataset.B
 		done.State, done.Version = dataset.Rejected, s.Version
 	} else if done.Version, err = in.commit(ctx, h, rec, seen, hash, newest); errors.Is(err, errSuperseded) {
 		return s, nil
+	} else if code, permanent := errs.Reason(err); permanent {
+		done.Findings = append(done.Findings, dataset.Finding{Code: code, Kind: dataset.Quarantined, Message: err.Error(), Count: 1, Examples: []string{dataset.ClassMapFile}})
+		done.State, done.Version, done.Counts = dataset.Rejected, s.Version, dataset.Counts{}
 	} else if err != nil {
 		return s, err
 	}
 	return in.settle(ctx, s, done)
 }
 
-// list returns the attributes of the photos that labels name, the names of
-// other files, and the largest generation.
-func (in *Intake) list(ctx context.Context, batch string, l dataset.Labels) (photos []blob.Attrs, extra []string, newest int64, err error) {
-	wanted := make(map[string]bool, len(l.Photos))
-	for _, p := range l.Photos {
-		wanted[p.Name] = true
+// pushedWhole makes a fault of content that is not what its address says.
+func pushedWhole(p dataset.LabelledPhoto, s dataset.Seen) dataset.Seen {
+	if p.Object != "" && s.Fault == nil && dataset.ContentObject(s.MD5) != p.Object {
+		s.Fault = errs.Permanentf("photo-unreadable", "%s does not hold the bytes of its name: push it again", p.Object)
 	}
-	prefix := batch + "/"
+	return s
+}
+
+// absent are the photos of labels that are neither in the batch nor in an
+// archive of it, in name order.
+func absent(l dataset.Labels, photos map[string]blob.Attrs, packed map[string]dataset.Seen) (names []string) {
+	for _, p := range l.Photos {
+		_, lies := photos[p.Key()]
+		if _, in := packed[p.Key()]; !lies && !in {
+			names = append(names, p.Key())
+		}
+	}
+	return names
+}
+
+// list returns the objects of the batch that are photos of its labels, by key,
+// the names of other files, and the largest generation.
+func (in *Intake) list(ctx context.Context, s dataset.BatchStatus, finder dataset.Finder) (photos map[string]blob.Attrs, extra []string, newest int64, err error) {
+	photos, ranks := map[string]blob.Attrs{}, map[string]int{}
+	prefix := s.Batch + "/"
 	for a, err := range in.incoming.List(ctx, prefix) {
 		if err != nil {
 			return nil, nil, 0, err
 		}
-		switch name := a.Name[len(prefix):]; {
-		case wanted[composed(name)]:
-			wanted[composed(name)] = false // a second, of another form, is one too many
-			photos = append(photos, a)
-			newest = max(newest, a.Generation)
-		case isFile(name):
+		name := a.Name[len(prefix):]
+		key, rank, named := finder.Find(name)
+		best, have := photos[key]
+		switch {
+		case named && !have:
+			photos[key], ranks[key] = a, rank
+		case named && rank < ranks[key]: // the other, under another root or ending, is one too many
+			extra = append(extra, best.Name[len(prefix):])
+			photos[key], ranks[key] = a, rank
+		case isExtra(s, name):
 			extra = append(extra, name)
 		}
 	}
+	for _, a := range photos {
+		newest = max(newest, a.Generation)
+	}
+	slices.Sort(extra)
 	return photos, extra, newest, nil
 }
 

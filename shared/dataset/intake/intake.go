@@ -10,10 +10,8 @@
 package intake
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"path"
@@ -23,8 +21,8 @@ import (
 
 	"github.com/litterloop/litterloop/shared/blob"
 	"github.com/litterloop/litterloop/shared/dataset"
-	"github.com/litterloop/litterloop/shared/dataset/coco"
 	"github.com/litterloop/litterloop/shared/dataset/inspect"
+	"github.com/litterloop/litterloop/shared/dataset/labelformat"
 	"github.com/litterloop/litterloop/shared/errs"
 )
 
@@ -47,6 +45,7 @@ type Intake struct {
 	o                  Options
 	locks              locks
 	memory             memory
+	partMembers        int
 }
 
 // New returns an intake from one bucket to another of the same back end.
@@ -54,7 +53,7 @@ func New(incoming, datasets blob.Bucket, o Options) *Intake {
 	if o.Inspect == nil {
 		o.Inspect = inspect.Photo
 	}
-	return &Intake{incoming: incoming, datasets: datasets, o: o}
+	return &Intake{incoming: incoming, datasets: datasets, o: o, partMembers: partMembers}
 }
 
 // Take is told that an object of the incoming bucket was written. It returns the
@@ -78,10 +77,10 @@ func (in *Intake) Take(ctx context.Context, object string) (s dataset.BatchStatu
 		return s, err
 	}
 	defer unlock()
-	if name == dataset.LabelsFile {
-		s, err = in.takeLabels(ctx, batch)
-	} else {
+	if roleOf(name) == file {
 		s, err = in.takePhoto(ctx, batch, name)
+	} else {
+		s, err = in.takeLabels(ctx, batch, name)
 	}
 	if err != nil || s.State != dataset.Waiting || s.LabelsMD5 == "" {
 		return s, err
@@ -125,11 +124,16 @@ func (in *Intake) stray(ctx context.Context, s dataset.Stray) error {
 // the photo is a new one.
 func (in *Intake) takePhoto(ctx context.Context, batch, name string) (dataset.BatchStatus, error) {
 	s, err := in.update(ctx, batch, func(s *dataset.BatchStatus) error {
-		astray := s.LabelsMD5 == "" && len(s.Findings) == 0 && path.Ext(name) == ".json"
-		if s.State != "" && !astray {
+		waits := s.State == "" || s.State == dataset.Waiting && s.LabelsMD5 == ""
+		astray := waits && len(s.Findings) == 0 && path.Ext(name) == ".json" && name != "notes.json" // which Label Studio writes
+		unmarked := waits && s.Lacks == "" && labelformat.IsYOLORoot(name)
+		if s.State != "" && !astray && !unmarked {
 			return blob.ErrUnchanged
 		}
 		s.State = dataset.Waiting
+		if unmarked {
+			s.Lacks = batch + "/" + dataset.MarkerFile + ": drop it when all of the YOLO labels are there"
+		}
 		if astray {
 			var r dataset.Report
 			r.Add(dataset.LabelsElsewhere, name)
@@ -137,15 +141,24 @@ func (in *Intake) takePhoto(ctx context.Context, batch, name string) (dataset.Ba
 		}
 		return nil
 	})
-	if err != nil || s.State == dataset.Waiting || s.Record == "" {
+	if err != nil {
+		return s, err
+	}
+	if name == s.Awaits || s.LabelsMD5 == "" && has(s.Sources, marker) && (labelformat.IsYOLORoot(name) || name == "obj.names") {
+		return in.takeLabels(ctx, batch, name)
+	}
+	if s.State == dataset.Waiting || s.Record == "" {
 		return s, err
 	}
 	known, err := in.recorded(ctx, s)
 	if err != nil {
 		return s, err
 	}
-	md5, named := known[composed(name)]
+	md5, named := known.find(name)
 	if !named {
+		if !isExtra(s, name) {
+			return s, nil
+		}
 		return in.noteExtra(ctx, s, known)
 	}
 	a, err := in.incoming.Stat(ctx, batch+"/"+name)
@@ -154,47 +167,6 @@ func (in *Intake) takePhoto(ctx context.Context, batch, name string) (dataset.Ba
 	}
 	s.State = dataset.Waiting
 	return s, err
-}
-
-// takeLabels makes the live labels the batch's labels.
-func (in *Intake) takeLabels(ctx context.Context, batch string) (dataset.BatchStatus, error) {
-	r, a, err := in.incoming.Open(ctx, batch+"/"+dataset.LabelsFile, 0, -1)
-	if errors.Is(err, errs.NotFound) { // deleted since
-		in.o.Log.InfoContext(ctx, "labels are gone", "batch", batch)
-		return in.update(ctx, batch, func(*dataset.BatchStatus) error { return blob.ErrUnchanged })
-	}
-	if err != nil {
-		return dataset.BatchStatus{}, err
-	}
-	defer r.Close()
-	md5 := cmp.Or(a.MD5, fmt.Sprintf("generation-%d", a.Generation)) // composed objects have no MD5
-	var s dataset.BatchStatus
-	if _, err := blob.ReadJSON(ctx, in.datasets, dataset.StatusObject(batch), &s); err == nil && s.LabelsMD5 == md5 && (s.State != dataset.Rejected || s.LabelsGeneration >= a.Generation) {
-		return s, nil // known; what was rejected is judged again when it is dropped again
-	} else if err != nil && !errors.Is(err, errs.NotFound) {
-		return s, err
-	}
-	f, err := coco.Read(r, coco.Limits{Images: in.o.Policy.MaxImages, Annotations: in.o.Policy.MaxAnnotations, Bytes: in.o.Policy.MaxLabelBytes})
-	var l dataset.Labels
-	if err == nil {
-		l, err = dataset.FromCOCO(f)
-	}
-	if code, permanent := errs.Reason(err); permanent {
-		return in.reject(ctx, batch, a.Generation, md5, code, err)
-	} else if err != nil {
-		return s, err
-	}
-	if err := in.put(ctx, dataset.LabelRecordObject(batch, md5), l); err != nil {
-		return s, err
-	}
-	return in.update(ctx, batch, func(s *dataset.BatchStatus) error {
-		if s.LabelsGeneration >= a.Generation {
-			return blob.ErrUnchanged
-		}
-		s.State, s.LabelsMD5, s.LabelsGeneration = dataset.Waiting, md5, a.Generation
-		s.Photos, s.Missing, s.Examples, s.Findings = len(l.Photos), len(l.Photos), nil, nil
-		return nil
-	})
 }
 
 // proceed converts the batch if nothing is missing, or else notes what is.

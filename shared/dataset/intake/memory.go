@@ -1,8 +1,10 @@
 package intake
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"strings"
 	"sync"
 
 	"golang.org/x/text/unicode/norm"
@@ -18,7 +20,7 @@ import (
 type memory struct {
 	mu      sync.Mutex
 	waits   map[string]*wait
-	records map[string]map[string]string // by record object: photo name to MD5
+	records map[string]*recorded // by record object
 }
 
 // maxRemembered batches; then all is forgotten, which is rare and cheap.
@@ -28,7 +30,8 @@ const maxRemembered = 16
 // under the batch's lock.
 type wait struct {
 	batch   string
-	missing map[string]bool
+	finder  dataset.Finder
+	missing map[string]bool // by key
 }
 
 // waiting returns what the batch of s lacks, as far as this process knows.
@@ -44,9 +47,15 @@ func (in *Intake) waiting(ctx context.Context, s dataset.BatchStatus) (*wait, er
 	if _, err := blob.ReadJSON(ctx, in.datasets, key, &l); err != nil {
 		return nil, err
 	}
-	w = &wait{batch: s.Batch, missing: make(map[string]bool, len(l.Photos))}
+	w = &wait{batch: s.Batch, finder: l.Finder(), missing: make(map[string]bool, len(l.Photos))}
+	packed, err := in.packed(ctx, s, w.finder)
+	if err != nil {
+		return nil, err
+	}
 	for _, p := range l.Photos {
-		w.missing[p.Name] = true
+		if _, ok := packed[p.Key()]; !ok {
+			w.missing[p.Key()] = true
+		}
 	}
 	if err := w.look(ctx, in.incoming); err != nil {
 		return nil, err
@@ -67,9 +76,16 @@ func (w *wait) look(ctx context.Context, incoming blob.Bucket) error {
 		if err != nil {
 			return err
 		}
-		delete(w.missing, composed(a.Name[len(prefix):]))
+		w.strikeOut(a.Name[len(prefix):])
 	}
 	return nil
+}
+
+// strikeOut notes that a file is there.
+func (w *wait) strikeOut(name string) {
+	if key, _, ok := w.finder.Find(name); ok {
+		delete(w.missing, key)
+	}
 }
 
 // strike strikes arrived out. What is left is empty only if nothing was missing
@@ -77,7 +93,7 @@ func (w *wait) look(ctx context.Context, incoming blob.Bucket) error {
 // to be, it is looked up, and after a few that are there after all (their events
 // went to another process) the batch is listed once more.
 func (w *wait) strike(ctx context.Context, incoming blob.Bucket, arrived string) error {
-	delete(w.missing, composed(arrived))
+	w.strikeOut(arrived)
 	for found := 0; len(w.missing) > 0; found++ {
 		if found == maxLookups {
 			return w.look(ctx, incoming)
@@ -86,7 +102,7 @@ func (w *wait) strike(ctx context.Context, incoming blob.Bucket, arrived string)
 		for sentinel = range w.missing {
 			break
 		}
-		there, err := exists(ctx, incoming, w.batch, sentinel)
+		there, err := w.exists(ctx, incoming, sentinel)
 		if err != nil || !there {
 			return err
 		}
@@ -97,24 +113,62 @@ func (w *wait) strike(ctx context.Context, incoming blob.Bucket, arrived string)
 
 const maxLookups = 4
 
-// exists looks a photo up by its name, composed or decomposed.
-func exists(ctx context.Context, incoming blob.Bucket, batch, name string) (bool, error) {
-	_, err := incoming.Stat(ctx, batch+"/"+name)
-	if apart := norm.NFD.String(name); errors.Is(err, errs.NotFound) && apart != name {
-		_, err = incoming.Stat(ctx, batch+"/"+apart)
+// exists looks a photo up by its name, composed or decomposed, wherever it may
+// lie.
+func (w *wait) exists(ctx context.Context, incoming blob.Bucket, key string) (bool, error) {
+	for _, name := range w.finder.Candidates(key) {
+		for _, name := range []string{name, norm.NFD.String(name)} {
+			there, err := w.lies(ctx, incoming, name, key)
+			if there || err != nil {
+				return there, err
+			}
+			if norm.NFD.String(name) == name {
+				break
+			}
+		}
 	}
-	if errors.Is(err, errs.NotFound) {
-		return false, nil
+	return false, nil
+}
+
+// lies looks for a photo under a name, or under one that begins so.
+func (w *wait) lies(ctx context.Context, incoming blob.Bucket, name, key string) (bool, error) {
+	if !strings.HasSuffix(name, ".") {
+		_, err := incoming.Stat(ctx, w.batch+"/"+name)
+		if errors.Is(err, errs.NotFound) {
+			return false, nil
+		}
+		return err == nil, err
 	}
-	return err == nil, err
+	for a, err := range incoming.List(ctx, w.batch+"/"+name) {
+		if err != nil {
+			return false, err
+		}
+		if found, _, ok := w.finder.Find(a.Name[len(w.batch)+1:]); ok && found == key {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // composed is a photo's name as labels have it after dataset.CleanName. Uploads
 // from a Mac often have accents apart from their letters.
 func composed(name string) string { return norm.NFC.String(name) }
 
-// recorded returns the photos of the accepted record of s: name to MD5.
-func (in *Intake) recorded(ctx context.Context, s dataset.BatchStatus) (map[string]string, error) {
+// recorded is what a batch's accepted record says of its photos.
+type recorded struct {
+	finder dataset.Finder
+	md5    map[string]string // by key
+}
+
+// find returns the MD5 that a file had; ok is false for one that the labels do
+// not name.
+func (r *recorded) find(name string) (md5 string, ok bool) {
+	key, _, ok := r.finder.Find(name)
+	return r.md5[key], ok
+}
+
+// recorded returns the photos of the accepted record of s.
+func (in *Intake) recorded(ctx context.Context, s dataset.BatchStatus) (*recorded, error) {
 	key := dataset.BatchRecordObject(s.Batch, s.Record)
 	in.memory.mu.Lock()
 	known := in.memory.records[key]
@@ -126,14 +180,14 @@ func (in *Intake) recorded(ctx context.Context, s dataset.BatchStatus) (map[stri
 	if _, err := blob.ReadJSON(ctx, in.datasets, key, &rec); err != nil {
 		return nil, err
 	}
-	known = make(map[string]string, len(rec.Photos))
+	known = &recorded{finder: rec.Finder(), md5: make(map[string]string, len(rec.Photos))}
 	for _, p := range rec.Photos {
-		known[p.Name] = p.MD5
+		known.md5[cmp.Or(p.Object, p.Name)] = p.MD5
 	}
 	in.memory.mu.Lock()
 	defer in.memory.mu.Unlock()
 	if in.memory.records == nil || len(in.memory.records) >= maxRemembered {
-		in.memory.records = map[string]map[string]string{}
+		in.memory.records = map[string]*recorded{}
 	}
 	in.memory.records[key] = known
 	return known, nil

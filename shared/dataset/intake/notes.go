@@ -35,17 +35,7 @@ func (in *Intake) noteMissing(ctx context.Context, s dataset.BatchStatus, names 
 
 // noteGone notes that photos which a batch had are missing, because they were
 // deleted before it was converted.
-func (in *Intake) noteGone(ctx context.Context, s dataset.BatchStatus, l dataset.Labels, photos []blob.Attrs) (dataset.BatchStatus, error) {
-	there := make(map[string]bool, len(photos))
-	for _, a := range photos {
-		there[composed(a.Name[len(s.Batch)+1:])] = true
-	}
-	var names []string
-	for _, p := range l.Photos {
-		if !there[p.Name] {
-			names = append(names, p.Name)
-		}
-	}
+func (in *Intake) noteGone(ctx context.Context, s dataset.BatchStatus, names []string) (dataset.BatchStatus, error) {
 	return in.update(ctx, s.Batch, func(now *dataset.BatchStatus) error {
 		if now.LabelsMD5 != s.LabelsMD5 || now.State != dataset.Waiting {
 			return blob.ErrUnchanged
@@ -58,7 +48,7 @@ func (in *Intake) noteGone(ctx context.Context, s dataset.BatchStatus, l dataset
 // noteExtra notes files that came after the batch of s was settled and that its
 // labels, of the photos known, do not name: new labels may yet come. Of many at
 // once the last may stay uncounted.
-func (in *Intake) noteExtra(ctx context.Context, s dataset.BatchStatus, known map[string]string) (dataset.BatchStatus, error) {
+func (in *Intake) noteExtra(ctx context.Context, s dataset.BatchStatus, known *recorded) (dataset.BatchStatus, error) {
 	noted := 0
 	for _, f := range s.Findings {
 		if f.Code == dataset.PhotoNotInLabels {
@@ -75,7 +65,7 @@ func (in *Intake) noteExtra(ctx context.Context, s dataset.BatchStatus, known ma
 			return s, err
 		}
 		name := a.Name[len(prefix):]
-		if _, named := known[composed(name)]; !named && isFile(name) {
+		if _, named := known.find(name); !named && isExtra(s, name) {
 			extra = append(extra, name)
 		}
 	}
@@ -89,9 +79,4 @@ func (in *Intake) noteExtra(ctx context.Context, s dataset.BatchStatus, known ma
 		now.Findings = dataset.WithExtra(now.Findings, extra)
 		return nil
 	})
-}
-
-// isFile tells a file of a batch from its labels and from directories' placeholders.
-func isFile(name string) bool {
-	return name != dataset.LabelsFile && name != "" && name[len(name)-1] != '/'
 }

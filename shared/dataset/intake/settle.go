@@ -10,18 +10,22 @@ import (
 )
 
 // reject settles a batch whose labels cannot be read.
-func (in *Intake) reject(ctx context.Context, batch string, generation int64, md5 string, code errs.Code, fault error) (dataset.BatchStatus, error) {
+func (in *Intake) reject(ctx context.Context, batch string, sources []dataset.LabelSource, code errs.Code, fault error) (dataset.BatchStatus, error) {
 	s, err := in.update(ctx, batch, func(*dataset.BatchStatus) error { return blob.ErrUnchanged })
 	if err != nil {
 		return s, err
 	}
-	if s.LabelsGeneration >= generation {
+	if s.LabelsGeneration >= generation(sources) {
 		return s, nil
 	}
-	s.Batch, s.LabelsMD5, s.LabelsGeneration = batch, md5, generation
+	var names []string
+	for _, source := range sources {
+		names = append(names, source.Name)
+	}
+	s.Batch, s.Sources, s.LabelsMD5, s.LabelsGeneration = batch, sources, in.labelsKey(sources), generation(sources)
 	return in.settle(ctx, s, dataset.BatchStatus{
 		State: dataset.Rejected, Version: s.Version,
-		Findings: []dataset.Finding{{Code: code, Kind: dataset.Quarantined, Message: fault.Error(), Count: 1, Examples: []string{dataset.LabelsFile}}},
+		Findings: []dataset.Finding{{Code: code, Kind: dataset.Quarantined, Message: fault.Error(), Count: 1, Examples: names}},
 	})
 }
 
@@ -29,6 +33,7 @@ func (in *Intake) reject(ctx context.Context, batch string, generation int64, md
 // what is recorded is not done again. of is the state that was settled.
 func (in *Intake) settle(ctx context.Context, of, done dataset.BatchStatus) (dataset.BatchStatus, error) {
 	done.Schema, done.Batch, done.LabelsMD5, done.LabelsGeneration, done.Updated = 1, of.Batch, of.LabelsMD5, of.LabelsGeneration, in.o.Now().UTC()
+	done.Sources = of.Sources
 	object := dataset.RejectedObject(of.Batch)
 	if done.Refused() {
 		if in.o.Settled != nil {
