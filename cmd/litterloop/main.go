@@ -36,6 +36,7 @@ type cli struct {
 	Status  statusCmd  `cmd:"" help:"Show batches, versions, trainings, what serves and what waits."`
 	Data    dataCmd    `cmd:"" help:"List, fetch, verify and compare data set versions; convert labels on disk."`
 	Models  modelsCmd  `cmd:"" help:"List model versions, aliases and gates."`
+	Train   trainCmd   `cmd:"" help:"Train a detector on labelled photos in a directory; no cloud."`
 	Predict predictCmd `cmd:"" help:"Ask the deployed detector about a photo."`
 	Drift   driftCmd   `cmd:"" help:"Check for drift now."`
 	Events  eventsCmd  `cmd:"" help:"List events that could not be handled, or alerts; replay them."`

@@ -91,10 +91,10 @@ func (m *batches) next(n int) int {
 	return m.order[n%len(m.photos)]
 }
 
-// mosaic is the share of mosaics at a step: none towards the end, so that the
+// mosaic is the share of mosaics at a part of the training: none towards the end, so that the
 // last thing the network sees is whole photos.
-func (m *batches) mosaic(step int) float64 {
-	if float64(step) > float64(m.recipe.Steps)*(1-m.recipe.PlainShare) {
+func (m *batches) mosaic(progress float64) float64 {
+	if progress >= 1-m.recipe.PlainShare {
 		return 0
 	}
 	return m.recipe.Augment.Mosaic
@@ -103,14 +103,15 @@ func (m *batches) mosaic(step int) float64 {
 // stream is the batches of consecutive steps, each made while the one before
 // is in use.
 type stream struct {
-	ready chan *batch // closed after the last batch
+	ready chan *batch // closed when the maker has ended
 	free  chan *batch
 	quit  chan struct{}
 	all   []*batch
 }
 
-// stream starts making the batches of steps first to last. The caller closes it.
-func (m *batches) stream(first, last int) (*stream, error) {
+// stream starts making the batches of the steps from first on, until it is
+// closed; progress tells how far a step is in the training. The caller closes it.
+func (m *batches) stream(first int, progress func(step int) float64) (*stream, error) {
 	const buffers = 2
 	s := &stream{ready: make(chan *batch), free: make(chan *batch, buffers), quit: make(chan struct{})}
 	for range buffers {
@@ -124,14 +125,14 @@ func (m *batches) stream(first, last int) (*stream, error) {
 	}
 	go func() {
 		defer close(s.ready)
-		for step := first; step <= last; step++ {
+		for step := first; ; step++ {
 			var b *batch
 			select {
 			case b = <-s.free:
 			case <-s.quit:
 				return
 			}
-			m.fill(b, step, streamTraining, m.mosaic(step))
+			m.fill(b, step, streamTraining, m.mosaic(progress(step)))
 			select {
 			case s.ready <- b:
 			case <-s.quit:

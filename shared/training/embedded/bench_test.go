@@ -24,12 +24,12 @@ func BenchmarkStep(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	e, err := newEngine(network.Config{Classes: drawing.Classes, Width: r.Width}, r)
+	e, err := newEngine(own{network.Config{Classes: drawing.Classes, Width: r.Width}, r.ImageSize}, r)
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer e.close()
-	s, err := newBatches(photos, r).stream(1, 1<<30)
+	s, err := newBatches(photos, r).stream(1, func(int) float64 { return 0 })
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -115,11 +115,11 @@ func BenchmarkContinue(b *testing.B) {
 		b.ReportMetric((cpuTime() - start).Seconds(), "cpu-s/op")
 		for name, m := range map[string]*Model{"before": first, "after": second} {
 			for kind, samples := range heldOut {
-				photos, err := decodeVal(b.Context(), samples, r.ImageSize)
+				photos, err := decodeVal(b.Context(), samples, own{imageSize: r.ImageSize})
 				if err != nil {
 					b.Fatal(err)
 				}
-				metrics, err := measure(b.Context(), m.predictor, photos)
+				metrics, err := measure(b.Context(), m.predictor, photos, 0.7)
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -7,6 +7,7 @@ package embedded
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/litterloop/litterloop/shared/errs"
 	"github.com/litterloop/litterloop/shared/modelpackage"
@@ -20,6 +21,8 @@ type Data struct {
 	// afresh. Its network must be as wide as the recipe's. Classes that it knows
 	// by name keep what it learned of them; others start afresh.
 	Start []byte
+	// Pretrained is the ONNX of a detector that recipe finetune starts from.
+	Pretrained []byte
 }
 
 // Sample is one labelled photo.
@@ -39,7 +42,9 @@ type Box struct {
 
 // Step is what one optimiser step did.
 type Step struct {
-	Step, Total        int // Step counts from 1
+	Step               int     // counts from 1
+	Total              int     // 0 where a budget of time decides
+	Progress           float64 // of the budget, 0 to 1
 	Epoch              float64
 	BoxLoss, ClassLoss float64
 	Positives          int // anchors that a label was assigned to
@@ -57,6 +62,9 @@ type Validation struct {
 // Hooks let a training report and be resumed. Every field may be nil. They are
 // called from Train's own goroutine; an error ends the training.
 type Hooks struct {
+	// Clock and CPU tell how much time has gone by and how much processor time
+	// this process has taken; a recipe with a budget of either needs it.
+	Clock, CPU func() time.Duration
 	Step       func(Step)
 	Validation func(ctx context.Context, v Validation) error
 	// SaveCheckpoint keeps what a killed training resumes from. It is also

@@ -8,7 +8,6 @@ import (
 
 	"github.com/litterloop/litterloop/shared/training/embedded/graph"
 	"github.com/litterloop/litterloop/shared/training/embedded/loss"
-	"github.com/litterloop/litterloop/shared/training/embedded/network"
 	"github.com/litterloop/litterloop/shared/training/embedded/session"
 )
 
@@ -19,7 +18,12 @@ import (
 type engine struct {
 	params                       []*graph.Param
 	forward, backward, optimizer *session.Session
+	kept                         int // index of the first of forward's outputs that backward reads
 	loss                         *loss.Loss
+	still                        still
+	trunk                        *session.Session    // of still; nil where everything learns
+	maps                         [][]*session.Tensor // what the trunk gave, of each part
+	imageSize                    int
 	// state is parameters, first moments, second moments and averaged
 	// parameters: what the optimiser reads and puts out anew.
 	state     [4]*session.Tensor
@@ -35,16 +39,19 @@ const (
 	stateAverage
 )
 
-func newEngine(c network.Config, r Recipe) (_ *engine, err error) {
-	e := &engine{}
+func newEngine(d design, r Recipe) (_ *engine, err error) {
+	e := &engine{still: d.still(), imageSize: r.ImageSize}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, e.close())
 		}
 	}()
 	photos, threads := r.BatchSize/r.Parts, max(r.threads()/r.Parts, 1)
-	builder, pair := network.Trainable(c, photos, r.ImageSize)
-	e.params = builder.Params()
+	builder, pair, err := d.trainable(photos)
+	if err != nil {
+		return nil, err
+	}
+	e.params, e.kept = builder.Params(), pair.Kept
 	if e.forward, err = session.Open(pair.Forward, pair.ForwardInputs, pair.ForwardOutputs, threads); err != nil {
 		return nil, err
 	}
@@ -55,9 +62,12 @@ func newEngine(c network.Config, r Recipe) (_ *engine, err error) {
 	if e.optimizer, err = session.Open(model, inputs, results, r.threads()); err != nil {
 		return nil, err
 	}
-	grid := network.NewGrid(r.ImageSize, r.ImageSize)
-	outputs := 4 + len(c.Classes)
-	e.loss = loss.New(grid, len(c.Classes), loss.Weights{Box: r.BoxWeight, Class: r.ClassWeight})
+	if err := e.openTrunk(r.Parts, photos, threads); err != nil {
+		return nil, err
+	}
+	grid := d.grid(r.ImageSize, r.ImageSize)
+	outputs := 4 + len(d.classes())
+	e.loss = loss.New(grid, len(d.classes()), loss.Weights{Box: r.BoxWeight, Class: r.ClassWeight})
 	for range r.Parts {
 		g, err := session.NewTensor(make([]float32, photos*outputs*grid.Len()), photos, outputs, grid.Len())
 		if err != nil {
@@ -94,13 +104,17 @@ func (e *engine) set(c *checkpoint) error {
 func (e *engine) step(b *batch, hyper []float32, floor float64) (loss.Value, float64, error) {
 	raw, kept := make([][]float32, len(b.parts)), make([][]*session.Tensor, len(b.parts))
 	assigned := make([]loss.Assigned, len(b.parts))
+	inputs := make([][]*session.Tensor, len(b.parts))
 	defer func() {
 		for _, k := range kept {
 			session.Release(k)
 		}
 	}()
 	err := each(b.parts, func(i int, p part) (err error) {
-		if kept[i], err = e.forward.Run(e.state[stateParams], p.images); err != nil {
+		if inputs[i], err = e.inputs(i, p); err != nil {
+			return err
+		}
+		if kept[i], err = e.forward.Run(append([]*session.Tensor{e.state[stateParams]}, inputs[i]...)...); err != nil {
 			return err
 		}
 		raw[i] = kept[i][0].Data
@@ -119,9 +133,8 @@ func (e *engine) step(b *batch, hyper []float32, floor float64) (loss.Value, flo
 	defer func() { session.Release(gradients) }()
 	err = each(b.parts, func(i int, p part) error {
 		values[i] = e.loss.Gradient(raw[i], p.targets, assigned[i], score, e.gradients[i].Data)
-		// The network's output and the statistics are the first two; the rest is kept for this.
-		inputs := append([]*session.Tensor{e.gradients[i], e.state[stateParams], p.images}, kept[i][2:]...)
-		out, err := e.backward.Run(inputs...)
+		all := append([]*session.Tensor{e.gradients[i], e.state[stateParams]}, inputs[i]...)
+		out, err := e.backward.Run(append(all, kept[i][e.kept:]...)...)
 		if err != nil {
 			return err
 		}
@@ -187,7 +200,10 @@ func (e *engine) close() error {
 	session.Release(e.gradients)
 	e.hyper.Release()
 	var err error
-	for _, s := range []*session.Session{e.forward, e.backward, e.optimizer} {
+	for _, m := range e.maps {
+		session.Release(m)
+	}
+	for _, s := range []*session.Session{e.forward, e.backward, e.optimizer, e.trunk} {
 		if s != nil {
 			err = errors.Join(err, s.Close())
 		}

@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"github.com/litterloop/litterloop/shared/training/embedded/graph"
-	"github.com/litterloop/litterloop/shared/training/embedded/network"
+	"github.com/litterloop/litterloop/shared/training/evaluation"
 )
 
 const (
@@ -18,6 +18,9 @@ const (
 
 // weights are the averaged parameters and their batch statistics over n batches.
 func (t *training) weights(n int) (graph.Weights, error) {
+	if t.engine.kept < 2 { // no statistics among forward's outputs
+		return graph.Weights{Params: t.engine.vector(stateAverage)}, nil
+	}
 	b, err := t.batches.empty()
 	if err != nil {
 		return graph.Weights{}, err
@@ -53,12 +56,12 @@ func (t *training) validate(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	p, err := newPredictor(t.config, w, t.recipe.threads())
+	p, err := newPredictor(t.design, t.engine.params, w, t.recipe.threads())
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.close()) }()
-	metrics, err := measure(ctx, p, t.heldOut[:min(len(t.heldOut), quickPhotos)])
+	metrics, err := measure(ctx, p, t.heldOut[:min(len(t.heldOut), quickPhotos)], t.recipe.MaxOverlap)
 	if err != nil {
 		return fmt.Errorf("validate after step %d: %w", t.done, err)
 	}
@@ -71,17 +74,23 @@ func (t *training) finish(ctx context.Context) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Model{Classes: t.config.Classes, ImageSize: t.recipe.ImageSize, ONNX: network.Export(t.config, w, t.recipe.ImageSize)}
+	m := &Model{Classes: t.data.Classes, ImageSize: t.recipe.ImageSize, Steps: t.done}
+	if m.ONNX, err = t.design.export(t.engine.params, w); err != nil {
+		return nil, err
+	}
 	if m.Checkpoint, err = t.checkpoint().marshal(); err != nil {
 		return nil, err
 	}
-	if m.predictor, err = newPredictor(t.config, w, t.recipe.threads()); err != nil {
+	if m.predictor, err = newPredictor(t.design, t.engine.params, w, t.recipe.threads()); err != nil {
 		return nil, err
 	}
 	if len(t.heldOut) == 0 {
 		return m, nil
 	}
-	if m.Metrics, err = measure(ctx, m.predictor, t.heldOut); err == nil && t.hooks.Validation != nil {
+	if m.HeldOut, err = detectAll(ctx, m.predictor, t.heldOut, t.recipe.MaxOverlap); err == nil {
+		m.Metrics = evaluation.Evaluate(m.Classes, m.HeldOut)
+	}
+	if err == nil && t.hooks.Validation != nil {
 		err = t.hooks.Validation(ctx, Validation{Step: t.done, Final: true, Metrics: m.Metrics})
 	}
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/litterloop/litterloop/shared/training/embedded/graph"
 	"github.com/litterloop/litterloop/shared/training/embedded/network"
 	"github.com/litterloop/litterloop/shared/training/embedded/session"
+	"github.com/litterloop/litterloop/shared/training/evaluation"
 )
 
 // Model is a trained detector. Close it when done.
@@ -18,6 +19,8 @@ type Model struct {
 	ONNX       []byte               // for modelpackage.ModelFile
 	Checkpoint []byte               // for modelpackage.CheckpointFile and Data.Start
 	Metrics    modelpackage.Metrics // on Data.Val; zero where that is empty
+	HeldOut    []evaluation.Photo   // what Metrics come from: the labels of Data.Val and what was found
+	Steps      int                  // done
 	predictor  *predictor
 }
 
@@ -34,7 +37,7 @@ func (m *Model) Predict(ctx context.Context, photo []byte, conf, iou float64, ma
 	if err != nil {
 		return nil, err
 	}
-	g := fit(im, m.ImageSize)
+	g := m.predictor.design.fit(im)
 	input := make([]float32, 3*g.InputW*g.InputH)
 	g.Letterbox(input, im)
 	return m.predictor.detect(input, g, conf, iou, maxDet)
@@ -45,16 +48,20 @@ func (m *Model) Close() error { return m.predictor.close() }
 
 // predictor runs the raw inference graph.
 type predictor struct {
-	config  network.Config
+	design  design
 	session *session.Session
 }
 
-func newPredictor(c network.Config, w graph.Weights, threads int) (*predictor, error) {
-	s, err := session.Open(network.Raw(c, w), []string{network.InputName}, []string{network.RawName}, threads)
+func newPredictor(d design, params []*graph.Param, w graph.Weights, threads int) (*predictor, error) {
+	raw, err := d.raw(params, w)
+	if err != nil {
+		return nil, err
+	}
+	s, err := session.Open(raw, []string{network.InputName}, []string{network.RawName}, threads)
 	if err != nil {
 		return nil, fmt.Errorf("open the trained network: %w", err)
 	}
-	return &predictor{config: c, session: s}, nil
+	return &predictor{design: d, session: s}, nil
 }
 
 // detect runs one letterboxed photo.
@@ -69,14 +76,15 @@ func (p *predictor) detect(input []float32, g imaging.Geometry, conf, iou float6
 		return nil, err
 	}
 	defer session.Release(out)
-	grid := network.NewGrid(g.InputH, g.InputW)
-	found := grid.Decode(out[0].Data, len(p.config.Classes), conf, iou, maxDet)
+	classes := p.design.classes()
+	grid := p.design.grid(g.InputH, g.InputW)
+	found := grid.Decode(out[0].Data, len(classes), conf, iou, maxDet)
 	detections := make([]modelpackage.Detection, len(found))
 	for i, d := range found {
 		x1, y1, x2, y2 := g.Unmap(d.X1, d.Y1, d.X2, d.Y2)
 		detections[i] = modelpackage.Detection{
 			Box:     [4]float64{float64(x1), float64(y1), float64(x2), float64(y2)},
-			ClassID: d.Class, Class: p.config.Classes[d.Class], Confidence: float64(d.Score),
+			ClassID: d.Class, Class: classes[d.Class], Confidence: float64(d.Score),
 		}
 	}
 	return detections, nil

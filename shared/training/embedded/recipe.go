@@ -7,13 +7,15 @@ import (
 
 	"github.com/litterloop/litterloop/shared/training/embedded/augment"
 	"github.com/litterloop/litterloop/shared/training/embedded/network"
+	"github.com/litterloop/litterloop/shared/training/embedded/pretrained"
 )
 
 // Recipe is everything that decides what a training does with its data. The
 // same recipe, data and start give the same weights on the same machine, ONNX
 // Runtime and number of threads.
 type Recipe struct {
-	Steps     int    `yaml:"steps" json:"steps"`           // of a training from scratch
+	Name      Kind   `yaml:"name" json:"name"`
+	Steps     int    `yaml:"steps" json:"steps"`           // of a training that has no budget of time
 	BatchSize int    `yaml:"batch_size" json:"batch_size"` // photos a step
 	Parts     int    `yaml:"parts" json:"parts"`           // of a batch, worked on at the same time; normalisation is over a part
 	ImageSize int    `yaml:"image_size" json:"image_size"` // pixels a side; a multiple of 32
@@ -36,20 +38,59 @@ type Recipe struct {
 	Augment     augment.Policy `yaml:"augment" json:"augment"`
 	PlainShare  float64        `yaml:"plain_share" json:"plain_share"` // of the steps, at the end, without mosaics
 
+	// A budget of time replaces steps, and with it the training is reproducible no
+	// more: how far it comes depends on the machine.
+	Seconds    float64 `yaml:"seconds" json:"seconds,omitempty"`         // by the clock; 0: no such budget
+	CPUSeconds float64 `yaml:"cpu_seconds" json:"cpu_seconds,omitempty"` // of the whole process, all processors together
+
+	// Of a training that starts from a pretrained detector.
+	From           string  `yaml:"from" json:"from,omitempty"`                       // where its ONNX is; the caller reads it
+	Cut            string  `yaml:"cut" json:"cut,omitempty"`                         // neck or backbone: what learns lies behind it
+	PretrainedRate float64 `yaml:"pretrained_rate" json:"pretrained_rate,omitempty"` // multiplies the learning rate of layers that were trained before
+
+	MaxOverlap float64 `yaml:"max_overlap" json:"max_overlap"` // IoU beyond which two boxes are one object, when held-out photos are measured
+
 	CheckpointEvery int `yaml:"checkpoint_every" json:"checkpoint_every"` // steps; 0 is at the end alone
 	ValidateEvery   int `yaml:"validate_every" json:"validate_every"`     // steps; 0 is at the end alone
 }
+
+// Kind is where a training begins.
+type Kind string
+
+// Kinds of training.
+const (
+	Scratch  Kind = "scratch"  // from nothing
+	Finetune Kind = "finetune" // from a pretrained detector
+)
 
 // DefaultRecipe trains in a minute on two processor cores: measured on drawn
 // litter, 160 photos, see docs/benchmarks.md.
 func DefaultRecipe() Recipe {
 	return Recipe{
+		Name:  Scratch,
 		Steps: 1000, BatchSize: 4, Parts: 2, ImageSize: 256, Width: 16, Seed: 1,
 		LearningRate: 6e-3, FinalLearningRate: 0.02, WarmupSteps: 50, WeightDecay: 0.02, EMADecay: 0.995,
 		ContinueSteps: 400, ContinueLearningRate: 3e-3,
 		BoxWeight: 7.5, ClassWeight: 1, Augment: augment.DefaultPolicy(), PlainShare: 0.2,
-		CheckpointEvery: 100, ValidateEvery: 250,
+		MaxOverlap: 0.7, CheckpointEvery: 100, ValidateEvery: 250,
 	}
+}
+
+// DefaultFinetune adapts a pretrained detector in two minutes of processor time:
+// measured on 76 photos of litter, see docs/benchmarks.md.
+func DefaultFinetune() Recipe {
+	r := DefaultRecipe()
+	r.Name = Finetune
+	r.Steps, r.ContinueSteps = 300, 150
+	r.BatchSize, r.ImageSize = 8, 416
+	r.LearningRate, r.ContinueLearningRate, r.WarmupSteps = 2e-3, 1e-3, 30
+	r.EMADecay = 0.98
+	r.MaxOverlap = 0.6
+	r.Cut, r.PretrainedRate = string(pretrained.Backbone), 0.3
+	r.Augment.Mosaic = 0.3
+	r.Augment.MinZoom, r.Augment.MaxZoom = 0.5, 1.5
+	r.CheckpointEvery, r.ValidateEvery = 50, 50
+	return r
 }
 
 // Validate reports every fault at once.
@@ -59,6 +100,13 @@ func (r Recipe) Validate() error {
 		if !ok {
 			faults = append(faults, fmt.Errorf("%s is %v; it must be %s", name, value, want))
 		}
+	}
+	check(r.Name == Scratch || r.Name == Finetune, "name", r.Name, "scratch or finetune")
+	check(r.Seconds >= 0, "seconds", r.Seconds, "0 (no budget) or more")
+	check(r.CPUSeconds >= 0, "cpu_seconds", r.CPUSeconds, "0 (no budget) or more")
+	if r.Name == Finetune {
+		check(r.Cut == string(pretrained.Neck) || r.Cut == string(pretrained.Backbone), "cut", r.Cut, "neck or backbone")
+		check(r.PretrainedRate >= 0 && r.PretrainedRate <= 10, "pretrained_rate", r.PretrainedRate, "from 0 to 10")
 	}
 	check(r.Steps >= 1, "steps", r.Steps, "at least 1")
 	check(r.ContinueSteps >= 1, "continue_steps", r.ContinueSteps, "at least 1")
@@ -76,6 +124,7 @@ func (r Recipe) Validate() error {
 	check(r.BoxWeight >= 0, "box_weight", r.BoxWeight, "0 or more")
 	check(r.ClassWeight >= 0, "class_weight", r.ClassWeight, "0 or more")
 	check(r.PlainShare >= 0 && r.PlainShare <= 1, "plain_share", r.PlainShare, "from 0 to 1")
+	check(r.MaxOverlap > 0 && r.MaxOverlap <= 1, "max_overlap", r.MaxOverlap, "above 0, at most 1")
 	check(r.CheckpointEvery >= 0, "checkpoint_every", r.CheckpointEvery, "0 (at the end alone) or more")
 	check(r.ValidateEvery >= 0, "validate_every", r.ValidateEvery, "0 (at the end alone) or more")
 	faults = append(faults, r.Augment.Validate())

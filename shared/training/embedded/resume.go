@@ -31,7 +31,7 @@ func (t *training) restore(ctx context.Context) error {
 		return err
 	}
 	weights := t.engine.vector(stateParams)
-	if err := start.startFrom(t.engine.params, t.config.Classes, weights); err != nil {
+	if err := start.startFrom(t.engine.params, t.data.Classes, weights); err != nil {
 		return err
 	}
 	return t.engine.set(&checkpoint{Params: weights, Average: weights})
@@ -62,7 +62,7 @@ func (t *training) resume(saved []byte) error {
 
 // interrupted saves what was done before ctx ended.
 func (t *training) interrupted(ctx context.Context) error {
-	err := fmt.Errorf("training stopped after step %d of %d: %w", t.done, t.recipe.Steps, context.Cause(ctx))
+	err := fmt.Errorf("training stopped after step %d: %w", t.done, context.Cause(ctx))
 	return errors.Join(err, t.save(context.WithoutCancel(ctx)))
 }
 
@@ -87,7 +87,7 @@ func (t *training) save(ctx context.Context) error {
 func (t *training) checkpoint() *checkpoint {
 	return &checkpoint{
 		checkpointHeader: checkpointHeader{
-			Training: t.fingerprint, Step: t.done, Classes: t.config.Classes, Width: t.config.Width, Layers: layers(t.engine.params),
+			Training: t.fingerprint, Step: t.done, Classes: t.data.Classes, Width: t.design.width(), Layers: layers(t.engine.params),
 		},
 		Average: t.engine.vector(stateAverage),
 	}

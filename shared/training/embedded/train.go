@@ -8,7 +8,6 @@ import (
 
 	"github.com/litterloop/litterloop/shared/errs"
 	"github.com/litterloop/litterloop/shared/training/embedded/graph"
-	"github.com/litterloop/litterloop/shared/training/embedded/network"
 )
 
 // scoreFloor is loss.Assign's floor at the first step of a training from scratch;
@@ -27,12 +26,15 @@ func Train(ctx context.Context, data Data, recipe Recipe, hooks Hooks) (_ *Model
 	if err := data.validate(); err != nil {
 		return nil, err
 	}
-	t := &training{data: data, recipe: recipe, hooks: hooks, config: network.Config{Classes: data.Classes, Width: recipe.Width}}
+	t := &training{data: data, recipe: recipe, hooks: hooks}
 	if t.fingerprint, err = fingerprint(data, recipe); err != nil {
 		return nil, err
 	}
 	if len(data.Start) > 0 {
 		t.recipe = recipe.continued()
+	}
+	if t.budget, err = newBudget(t.recipe, hooks); err != nil {
+		return nil, err
 	}
 	if err := t.prepare(ctx); err != nil {
 		return nil, err
@@ -49,26 +51,30 @@ type training struct {
 	data        Data
 	recipe      Recipe
 	hooks       Hooks
-	config      network.Config
+	design      design
 	fingerprint string
 
 	engine  *engine
 	batches *batches
 	heldOut []heldOut
 	done    int // steps
+	budget  budget
 }
 
 // prepare decodes the photos and brings the engine to where the training stands.
 func (t *training) prepare(ctx context.Context) (err error) {
+	if t.design, err = newDesign(t.data, t.recipe); err != nil {
+		return err
+	}
 	photos, err := decodeTrain(ctx, t.data.Train, t.recipe)
 	if err != nil {
 		return err
 	}
 	t.batches = newBatches(photos, t.recipe)
-	if t.heldOut, err = decodeVal(ctx, t.data.Val, t.recipe.ImageSize); err != nil {
+	if t.heldOut, err = decodeVal(ctx, t.data.Val, t.design); err != nil {
 		return err
 	}
-	if t.engine, err = newEngine(t.config, t.recipe); err != nil {
+	if t.engine, err = newEngine(t.design, t.recipe); err != nil {
 		return err
 	}
 	if err := t.restore(ctx); err != nil {
@@ -79,13 +85,12 @@ func (t *training) prepare(ctx context.Context) (err error) {
 
 // run does the remaining steps.
 func (t *training) run(ctx context.Context) error {
-	total := t.recipe.Steps
-	stream, err := t.batches.stream(t.done+1, total)
+	stream, err := t.batches.stream(t.done+1, t.budget.progress)
 	if err != nil {
 		return err
 	}
 	defer stream.close()
-	for t.done < total {
+	for !t.budget.over(t.done) {
 		if ctx.Err() != nil {
 			return t.interrupted(ctx)
 		}
@@ -106,7 +111,7 @@ func (t *training) run(ctx context.Context) error {
 
 // report saves and measures, after the steps that the recipe says.
 func (t *training) report(ctx context.Context) error {
-	last := t.done == t.recipe.Steps
+	last := t.budget.over(t.done)
 	if every := t.recipe.CheckpointEvery; last || every > 0 && t.done%every == 0 {
 		if err := t.save(ctx); err != nil {
 			return err
@@ -120,12 +125,12 @@ func (t *training) report(ctx context.Context) error {
 
 func (t *training) step(b *batch) error {
 	r := t.recipe
-	progress := float64(b.step-1) / float64(r.Steps)
-	rate := r.learningRate(b.step)
+	progress := t.budget.progress(b.step)
+	rate := r.learningRate(b.step, progress)
 	// A young average forgets faster, or it would remember the first weights.
 	average := math.Min(r.EMADecay, float64(1+b.step)/float64(10+b.step))
 	floor := 0.0
-	if len(t.data.Start) == 0 {
+	if len(t.data.Start) == 0 && r.Name == Scratch {
 		floor = scoreFloor * math.Max(0, 1-2*progress)
 	}
 	hyper := graph.Hyper(b.step, rate, r.WeightDecay, average)
@@ -139,7 +144,7 @@ func (t *training) step(b *batch) error {
 	t.done = b.step
 	if t.hooks.Step != nil {
 		t.hooks.Step(Step{
-			Step: b.step, Total: r.Steps, Epoch: float64(b.step*r.BatchSize) / float64(len(t.data.Train)),
+			Step: b.step, Total: t.budget.steps, Progress: progress, Epoch: float64(b.step*r.BatchSize) / float64(len(t.data.Train)),
 			BoxLoss: value.Box, ClassLoss: value.Class, Positives: value.Positives, LearningRate: rate, GradientNorm: norm,
 		})
 	}
@@ -147,8 +152,7 @@ func (t *training) step(b *batch) error {
 }
 
 // learningRate rises evenly over the warm-up, and falls along a cosine.
-func (r Recipe) learningRate(step int) float64 {
-	progress := float64(step-1) / float64(r.Steps)
+func (r Recipe) learningRate(step int, progress float64) float64 {
 	warm := 1.0
 	if step < r.WarmupSteps {
 		warm = float64(step) / float64(r.WarmupSteps)

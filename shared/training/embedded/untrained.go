@@ -27,7 +27,7 @@ func Untrained(classes []string, imageSize int, seed uint64) (*Model, error) {
 	}
 	c := network.Config{Classes: classes, Width: 4}
 	w, params := network.Initial(c, seed)
-	if err := spread(c, w, params, seed); err != nil {
+	if err := spread(c, w, params, imageSize, seed); err != nil {
 		return nil, err
 	}
 	cp := checkpoint{checkpointHeader: checkpointHeader{Classes: classes, Width: c.Width, Layers: layers(params)}, Average: w.Params}
@@ -36,13 +36,13 @@ func Untrained(classes []string, imageSize int, seed uint64) (*Model, error) {
 		return nil, err
 	}
 	m := &Model{Classes: classes, ImageSize: imageSize, ONNX: network.Export(c, w, imageSize), Checkpoint: data}
-	m.predictor, err = newPredictor(c, w, 1)
+	m.predictor, err = newPredictor(own{c, imageSize}, params, w, 1)
 	return m, err
 }
 
 // spread scales the last layers so that boxes and scores differ from place to
 // place: class logits around -2, one box in ten above a score of 0.5.
-func spread(c network.Config, w graph.Weights, params []*graph.Param, seed uint64) (err error) {
+func spread(c network.Config, w graph.Weights, params []*graph.Param, imageSize int, seed uint64) (err error) {
 	scale := func(layer func(string) bool, gain, bias float64) {
 		for _, p := range params {
 			for i := p.Offset; layer(p.Name) && i < p.Offset+p.Size; i++ {
@@ -56,7 +56,7 @@ func spread(c network.Config, w graph.Weights, params []*graph.Param, seed uint6
 	}
 	scale(network.IsClassLayer, 1, 0)
 	scale(network.IsBoxLayer, 1, 0)
-	p, err := newPredictor(c, w, 1)
+	p, err := newPredictor(own{c, imageSize}, params, w, 1)
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,6 @@ import (
 
 	"github.com/litterloop/litterloop/shared/imaging"
 	"github.com/litterloop/litterloop/shared/modelpackage"
-	"github.com/litterloop/litterloop/shared/training/embedded/network"
 	"github.com/litterloop/litterloop/shared/training/evaluation"
 )
 
@@ -13,7 +12,6 @@ import (
 // average precision needs the whole curve.
 const (
 	evalConf   = 0.001
-	evalIoU    = 0.7
 	evalMaxDet = 300
 )
 
@@ -23,15 +21,16 @@ const quickPhotos = 200
 // heldOut is a validation photo as the model sees it. A letterboxed value is a
 // byte over 255, so bytes hold it exactly in a quarter of the memory.
 type heldOut struct {
+	name     string
 	geometry imaging.Geometry
 	input    []byte
 	labels   []evaluation.Label
 }
 
-func decodeVal(ctx context.Context, samples []Sample, imageSize int) ([]heldOut, error) {
+func decodeVal(ctx context.Context, samples []Sample, d design) ([]heldOut, error) {
 	photos := make([]heldOut, len(samples))
 	err := decodeAll(ctx, samples, func(i int, im *imaging.Image) error {
-		h := heldOut{geometry: fit(im, imageSize)}
+		h := heldOut{name: samples[i].Name, geometry: d.fit(im)}
 		input := make([]float32, 3*h.geometry.InputW*h.geometry.InputH)
 		h.geometry.Letterbox(input, im)
 		h.input = make([]byte, len(input))
@@ -47,31 +46,35 @@ func decodeVal(ctx context.Context, samples []Sample, imageSize int) ([]heldOut,
 	return photos, err
 }
 
-// fit is where a photo lies in the smallest input that a dynamic model takes.
-func fit(im *imaging.Image, imageSize int) imaging.Geometry {
-	return imaging.FitRect(im.W, im.H, imageSize, imageSize, network.MaxStride)
+// measure computes a model's metrics on held-out photos.
+func measure(ctx context.Context, p *predictor, photos []heldOut, maxOverlap float64) (modelpackage.Metrics, error) {
+	found, err := detectAll(ctx, p, photos, maxOverlap)
+	if err != nil {
+		return modelpackage.Metrics{}, err
+	}
+	return evaluation.Evaluate(p.design.classes(), found), nil
 }
 
-// measure runs a model over held-out photos.
-func measure(ctx context.Context, p *predictor, photos []heldOut) (modelpackage.Metrics, error) {
+// detectAll runs a model over held-out photos.
+func detectAll(ctx context.Context, p *predictor, photos []heldOut, maxOverlap float64) ([]evaluation.Photo, error) {
 	results := make([]evaluation.Photo, len(photos))
 	var input []float32
 	for i, h := range photos {
 		if err := ctx.Err(); err != nil {
-			return modelpackage.Metrics{}, err
+			return nil, err
 		}
 		input = input[:0]
 		for _, v := range h.input {
 			input = append(input, float32(v)/255)
 		}
-		found, err := p.detect(input, h.geometry, evalConf, evalIoU, evalMaxDet)
+		found, err := p.detect(input, h.geometry, evalConf, maxOverlap, evalMaxDet)
 		if err != nil {
-			return modelpackage.Metrics{}, err
+			return nil, err
 		}
-		results[i].Labels = h.labels
+		results[i].Name, results[i].Labels = h.name, h.labels
 		for _, d := range found {
 			results[i].Detections = append(results[i].Detections, evaluation.Detection{Class: d.ClassID, Score: d.Confidence, Box: d.Box})
 		}
 	}
-	return evaluation.Evaluate(p.config.Classes, results), nil
+	return results, nil
 }

@@ -1,6 +1,7 @@
 // Package evaluation measures a detector on labelled photos exactly as
 // pycocotools' COCOeval does for boxes: average precision over IoU 0.50 to 0.95
-// by 101 recall points, at most 100 detections a photo and class.
+// by 101 recall points, at most 100 detections a photo and class. Beyond that it
+// says how sure the figures are, and where the detector fails.
 package evaluation
 
 import (
@@ -25,6 +26,7 @@ type Detection struct {
 
 // Photo is one photo's labels and what was found on it.
 type Photo struct {
+	Name       string // for reports
 	Labels     []Label
 	Detections []Detection
 }
@@ -37,62 +39,35 @@ const maxDetections = 100
 // PerClass lists the classes that have labels, in the order of classes.
 func Evaluate(classes []string, photos []Photo) modelpackage.Metrics {
 	m := modelpackage.Metrics{Photos: len(photos)}
-	recall := 0.0
 	for c, name := range classes {
-		r := measure(c, photos)
-		m.Boxes += r.labels
-		if r.labels == 0 {
+		r := rank(c, anySize, photos)
+		n := r.total()
+		m.Boxes += n
+		if n == 0 {
 			continue
 		}
-		m.PerClass = append(m.PerClass, modelpackage.ClassMetrics{Class: name, Support: r.labels, AP50: r.ap50, AP50_95: r.ap})
-		m.MAP50 += r.ap50
-		m.MAP50_95 += r.ap
-		recall += r.recall
+		ap, recall := r.overThresholds(maxDetections, nil)
+		ap50, _ := r.figures(0, maxDetections, nil)
+		m.PerClass = append(m.PerClass, modelpackage.ClassMetrics{Class: name, Support: n, AP50: ap50, AP50_95: ap})
+		m.MAP50 += ap50
+		m.MAP50_95 += ap
+		m.Recall100 += recall
 	}
 	if n := float64(len(m.PerClass)); n > 0 {
-		m.MAP50, m.MAP50_95, m.Recall100 = m.MAP50/n, m.MAP50_95/n, recall/n
+		m.MAP50, m.MAP50_95, m.Recall100 = m.MAP50/n, m.MAP50_95/n, m.Recall100/n
 	}
 	return m
 }
 
-// result is one class's figures: means over the IoU thresholds, and at 0.50.
-type result struct {
-	labels           int
-	ap, ap50, recall float64
-}
-
-// scored is a detection after matching: whether it found a label at each IoU.
-type scored struct {
-	score float64
-	hit   [len(thresholds)]bool
-}
-
-func measure(class int, photos []Photo) result {
-	var r result
-	var all []scored
-	for _, p := range photos {
-		var labels [][4]float64
-		for _, l := range p.Labels {
-			if l.Class == class {
-				labels = append(labels, l.Box)
-			}
-		}
-		r.labels += len(labels)
-		all = append(all, match(labels, best(p.Detections, class))...)
-	}
-	if r.labels == 0 {
-		return r
-	}
-	sortByScore(all, func(s scored) float64 { return s.score })
+// overThresholds are the means of precision and recall over the IoU thresholds;
+// -1 without a label.
+func (r ranked) overThresholds(most int, weights []int) (precision, recall float64) {
 	for t := range thresholds {
-		precision, recall := averagePrecision(all, t, r.labels)
-		if t == 0 {
-			r.ap50 = precision
-		}
-		r.ap += precision / float64(len(thresholds))
-		r.recall += recall / float64(len(thresholds))
+		p, q := r.figures(t, most, weights)
+		precision += p / float64(len(thresholds))
+		recall += q / float64(len(thresholds))
 	}
-	return r
+	return precision, recall
 }
 
 // best are a photo's detections of one class, best first, as many as count.

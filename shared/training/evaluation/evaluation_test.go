@@ -26,8 +26,8 @@ func TestEvaluate_equalsCocoeval(t *testing.T) {
 		Classes int
 		Photos  []Photo
 		Want    struct {
-			AP, AP50, AR100 float64
-			PerClass        []perClass `json:"per_class"`
+			Summary  Summary
+			PerClass []perClass `json:"per_class"`
 		}
 	}
 	if err := json.Unmarshal(data, &cases); err != nil {
@@ -39,13 +39,16 @@ func TestEvaluate_equalsCocoeval(t *testing.T) {
 			for i := range names {
 				names[i] = fmt.Sprint(i)
 			}
-			want := modelpackage.Metrics{MAP50: c.Want.AP50, MAP50_95: c.Want.AP, Recall100: c.Want.AR100, Photos: len(c.Photos)}
+			want := modelpackage.Metrics{MAP50: c.Want.Summary.AP50, MAP50_95: c.Want.Summary.AP, Recall100: c.Want.Summary.AR100, Photos: len(c.Photos)}
 			for _, p := range c.Want.PerClass {
 				want.Boxes += p.Support
 				want.PerClass = append(want.PerClass, modelpackage.ClassMetrics{Class: names[p.Class], Support: p.Support, AP50: p.AP50, AP50_95: p.AP})
 			}
 			near := cmp.Comparer(func(a, b float64) bool { return math.Abs(a-b) < 1e-9 })
 			if diff := cmp.Diff(want, Evaluate(names, c.Photos), near); diff != "" {
+				t.Errorf("other than pycocotools (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(c.Want.Summary, Summarize(c.Classes, c.Photos), near); diff != "" {
 				t.Errorf("other than pycocotools (-want +got):\n%s", diff)
 			}
 		})

@@ -29,7 +29,8 @@ type Param struct {
 	Shape  []int
 	Offset int // into the flat vector
 	Size   int
-	Decay  bool // weight decay applies (not to biases and normalisations)
+	Decay  bool    // weight decay applies (not to biases and normalisations)
+	Rate   float32 // multiplies the learning rate; 1 unless set before Optimizer
 	init   func(r *rand.Rand, w []float32)
 }
 
@@ -192,7 +193,7 @@ func (b *Builder) reshape(x string, shape ...int) string {
 }
 
 func (b *Builder) param(name string, decay bool, init func(*rand.Rand, []float32), shape ...int) *Param {
-	p := &Param{Name: name, Shape: shape, Offset: b.paramSize, Size: size(shape), Decay: decay, init: init}
+	p := &Param{Name: name, Shape: shape, Offset: b.paramSize, Size: size(shape), Decay: decay, Rate: 1, init: init}
 	b.paramSize += p.Size
 	b.params = append(b.params, p)
 	return p

@@ -12,13 +12,29 @@ const bnEpsilon = 1e-3
 
 // conv is the geometry of a square convolution whose output is the input's
 // size divided by the stride.
-type conv struct{ in, out, kernel, stride int }
+type conv struct {
+	in, out, kernel, stride int
+	padding                 int // of given layers; 0 with group 0 is that of this package's own
+	group                   int // 0 and 1: one
+}
 
-func (c conv) pad() int { return (c.kernel - c.stride + 1) / 2 }
+func (c conv) pad() int {
+	if c.group > 0 {
+		return c.padding
+	}
+	return (c.kernel - c.stride + 1) / 2
+}
 
 func (c conv) attributes() onnx.Attributes {
 	p := c.pad()
-	return onnx.Attributes{"kernel_shape": []int{c.kernel, c.kernel}, "strides": []int{c.stride, c.stride}, "pads": []int{p, p, p, p}}
+	return onnx.Attributes{"kernel_shape": []int{c.kernel, c.kernel}, "strides": []int{c.stride, c.stride}, "pads": []int{p, p, p, p}, "group": max(c.group, 1)}
+}
+
+// outputPadding makes the transposed convolution of an output of shape as large
+// as the input x was.
+func (c conv) outputPadding(x Tensor, shape []int) []int {
+	extra := x.Shape[2] - ((shape[2]-1)*c.stride - 2*c.pad() + c.kernel)
+	return []int{extra, extra}
 }
 
 func (c conv) shape(x Tensor) []int {
@@ -55,10 +71,7 @@ func (b *Builder) ConvBN(name string, x Tensor, out, kernel, stride int) Tensor 
 	y := Tensor{b.Op("Mul", nil, u, gate), c.shape(x)}
 
 	b.tape = append(b.tape, func() {
-		// SiLU: dy/du = s + y(1-s), from what the forward graph kept.
-		d := b.Op("Mul", nil, b.gradients[y.Name],
-			b.Op("Sub", nil, b.Op("Add", nil, gate, y.Name), b.Op("Mul", nil, y.Name, gate)))
-		dz := b.batchNormGradient(d, z, mean, variance, gamma, beta, y.Shape)
+		dz := b.batchNormGradient(b.siluGradient(gate, y.Name), z, mean, variance, gamma, beta, y.Shape)
 		b.convGradient(c, x, w, dz, y.Shape)
 	})
 	return y
@@ -120,8 +133,7 @@ func (b *Builder) convGradient(c conv, x Tensor, w *Param, dy string, shape []in
 func (b *Builder) convInputGradient(c conv, x Tensor, w *Param, dy string, shape []int) string {
 	attributes := c.attributes()
 	if c.stride > 1 {
-		extra := x.Shape[2] - ((shape[2]-1)*c.stride - 2*c.pad() + c.kernel)
-		attributes["output_padding"] = []int{extra, extra}
+		attributes["output_padding"] = c.outputPadding(x, shape)
 		return b.Op("ConvTranspose", attributes, dy, w.Name)
 	}
 	// At stride 1 the transposed convolution is an ordinary one, several times

@@ -3,6 +3,7 @@ package graph
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/litterloop/litterloop/shared/training/embedded/onnx"
 )
@@ -60,7 +61,11 @@ func Optimizer(params []*Param, parts int) (model []byte, inputs, outputs []stri
 	update := op("Div", op("Mul", m, unbias1), op("Add", op("Sqrt", op("Mul", v, unbias2)), scalar(epsilon)))
 	mask := decayMask(params)
 	decayed := op("Mul", op("Mul", paramsName, b.Floats([]int{len(mask)}, mask...)), decay)
-	next := op("Sub", paramsName, op("Mul", op("Add", update, decayed), rate))
+	change := op("Mul", op("Add", update, decayed), rate)
+	if rates := vector(params, func(p *Param) float32 { return p.Rate }); slices.Min(rates) != 1 || slices.Max(rates) != 1 {
+		change = op("Mul", change, b.Floats([]int{len(rates)}, rates...))
+	}
+	next := op("Sub", paramsName, change)
 	mean := op("Add", op("Mul", "average", average), op("Mul", next, op("Sub", scalar(1), average)))
 	outputs = []string{next, m, v, mean, norm}
 
@@ -80,14 +85,22 @@ func Optimizer(params []*Param, parts int) (model []byte, inputs, outputs []stri
 
 // decayMask is 1 where weight decay applies.
 func decayMask(params []*Param) []float32 {
-	last := params[len(params)-1]
-	mask := make([]float32, last.Offset+last.Size)
-	for _, p := range params {
+	return vector(params, func(p *Param) float32 {
 		if p.Decay {
-			for i := range p.Size {
-				mask[p.Offset+i] = 1
-			}
+			return 1
+		}
+		return 0
+	})
+}
+
+// vector repeats a figure of each parameter over its part of the flat vector.
+func vector(params []*Param, figure func(*Param) float32) []float32 {
+	last := params[len(params)-1]
+	v := make([]float32, last.Offset+last.Size)
+	for _, p := range params {
+		for i := range p.Size {
+			v[p.Offset+i] = figure(p)
 		}
 	}
-	return mask
+	return v
 }

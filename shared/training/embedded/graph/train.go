@@ -16,9 +16,11 @@ type Pair struct {
 	Forward, Backward []byte
 	// ForwardInputs: the flat parameters, then the network's inputs.
 	ForwardInputs []string
-	// ForwardOutputs: the network's output, the batch statistics, then the
-	// kept tensors that the backward graph reads.
+	// ForwardOutputs: the network's output, the batch statistics where the
+	// network normalises by batch, then, from Kept on, the kept tensors that the
+	// backward graph reads.
 	ForwardOutputs []string
+	Kept           int
 	// BackwardInputs: the gradient by the network's output; the flat
 	// parameters; the network's inputs; the kept tensors.
 	BackwardInputs []string
@@ -29,7 +31,10 @@ type Pair struct {
 // Train closes a training build: it differentiates the network and splits it
 // into a forward and a backward model.
 func (b *Builder) Train(out Tensor) Pair {
-	stats := b.Op("Concat", onnx.Attributes{"axis": 0}, b.stats...)
+	stats := ""
+	if len(b.stats) > 0 {
+		stats = b.Op("Concat", onnx.Attributes{"axis": 0}, b.stats...)
+	}
 	b.differentiating = true
 	b.gradients[out.Name] = gradientName
 	for i := len(b.tape) - 1; i >= 0; i-- {
@@ -45,7 +50,11 @@ func (b *Builder) Train(out Tensor) Pair {
 	params := onnx.Value{Name: paramsName, Shape: []any{b.paramSize}}
 	outValue := onnx.Value{Name: out.Name, Shape: dims(out.Shape)}
 	forward := onnx.Model{Nodes: append(b.unpack(), b.forward...), Inputs: []onnx.Value{params}}
-	forward.Outputs = []onnx.Value{outValue, {Name: stats, Shape: []any{b.statSize()}}}
+	forward.Outputs = []onnx.Value{outValue}
+	if stats != "" {
+		forward.Outputs = append(forward.Outputs, onnx.Value{Name: stats, Shape: []any{b.statSize()}})
+	}
+	from := len(forward.Outputs)
 	backward := onnx.Model{Nodes: append(b.unpack(), b.backward...)}
 	backward.Inputs = []onnx.Value{{Name: gradientName, Shape: outValue.Shape}, params}
 	backward.Outputs = []onnx.Value{{Name: gradient, Shape: []any{b.paramSize}}}
@@ -58,7 +67,7 @@ func (b *Builder) Train(out Tensor) Pair {
 	}
 	forward.Constants, backward.Constants = b.constants, b.constants
 	return Pair{
-		Forward: forward.Marshal(), Backward: backward.Marshal(),
+		Forward: forward.Marshal(), Backward: backward.Marshal(), Kept: from,
 		ForwardInputs: names(forward.Inputs), ForwardOutputs: names(forward.Outputs),
 		BackwardInputs: names(backward.Inputs), BackwardOutputs: names(backward.Outputs),
 	}

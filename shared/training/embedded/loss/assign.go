@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"math"
 	"slices"
-
-	"github.com/litterloop/litterloop/shared/training/embedded/network"
 )
 
 const (
@@ -61,9 +59,9 @@ func (l *Loss) candidates(raw []float32, target Target, index int) []candidate {
 	g, b := l.grid, target.Box
 	cx, cy := (b[0]+b[2])/2, (b[1]+b[3])/2
 	var found []candidate
-	for _, level := range g.Levels {
+	for i, level := range g.Levels {
 		rx, ry := (b[2]-b[0])/2, (b[3]-b[1])/2
-		if level.Stride == network.Strides[0] {
+		if i == 0 { // the finest
 			rx, ry = math.Max(rx, reach*float64(level.Stride)), math.Max(ry, reach*float64(level.Stride))
 		}
 		x0, x1 := span(cx, rx, level.Stride, level.Width)

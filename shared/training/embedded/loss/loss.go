@@ -114,22 +114,10 @@ func (l *Loss) background(logits, gradient []float32, total float64) float64 {
 
 // box is network.Grid.Box with derivatives by the raw box outputs.
 func (l *Loss) box(out []float32, anchor int) [4]dual {
+	values, slopes := l.grid.BoxSlopes(out, anchor)
 	var b [4]dual
-	n, s := l.grid.Len(), l.grid.Stride[anchor]
-	for j := range b {
-		t := float64(out[j*n+anchor])
-		distance := math.Exp(math.Min(math.Max(t, network.MinLog), network.MaxLog)) * s
-		centre, sign := l.grid.X[anchor], -1.0
-		if j&1 == 1 {
-			centre = l.grid.Y[anchor]
-		}
-		if j >= 2 {
-			sign = 1
-		}
-		b[j].v = centre + sign*distance
-		if t > network.MinLog && t < network.MaxLog {
-			b[j].d[j] = sign * distance
-		}
+	for i := range b {
+		b[i] = dual{values[i], slopes[i]}
 	}
 	return b
 }

@@ -9,8 +9,25 @@ import (
 // stride by stride, row by row.
 type Grid struct {
 	X, Y, Stride []float64
-	Levels       [len(Strides)]Level
+	Levels       []Level
+	Code         Code // how boxes are written; the zero value is this package's own network's
 }
+
+// Code is what the four raw box outputs of an anchor say, in units of its stride.
+type Code int
+
+// The codes of this package's own network and of the detectors in common use.
+const (
+	LogDistances Code = iota // logarithms of the distances to the left, top, right and bottom edge
+	Distances                // the distances: YOLOv8 and its successors
+	CentreSize               // the centre's offset from the anchor's cell, and logarithms of width and height: YOLOX
+)
+
+// Bounds of CentreSize's logarithms: from a twentieth of a stride to 400.
+const (
+	MinLogSize = -3.0
+	MaxLogSize = 6.0
+)
 
 // Level is one stride's part of a Grid.
 type Level struct{ First, Width, Height, Stride int }
@@ -18,10 +35,16 @@ type Level struct{ First, Width, Height, Stride int }
 // NewGrid lays the anchors of an input of height x width pixels, multiples of
 // MaxStride.
 func NewGrid(height, width int) *Grid {
-	g := &Grid{}
-	for i, s := range Strides {
+	return NewGridOf(LogDistances, Strides[:], height, width)
+}
+
+// NewGridOf is NewGrid for a network of other strides, the finest first, and
+// another code. Height and width are multiples of every stride.
+func NewGridOf(code Code, strides []int, height, width int) *Grid {
+	g := &Grid{Code: code}
+	for _, s := range strides {
 		l := Level{First: len(g.X), Width: width / s, Height: height / s, Stride: s}
-		g.Levels[i] = l
+		g.Levels = append(g.Levels, l)
 		for y := range l.Height {
 			for x := range l.Width {
 				g.X = append(g.X, (float64(x)+0.5)*float64(s))
@@ -39,14 +62,51 @@ func (g *Grid) Len() int { return len(g.X) }
 // Box decodes the box of an anchor: x1, y1, x2, y2 in input pixels. raw is one
 // image's part of the raw output.
 func (g *Grid) Box(raw []float32, anchor int) [4]float64 {
-	n := len(g.X)
-	var d [4]float64
-	for k := range d {
-		t := min(max(float64(raw[k*n+anchor]), MinLog), MaxLog)
-		d[k] = math.Exp(t) * g.Stride[anchor]
+	b, _ := g.BoxSlopes(raw, anchor)
+	return b
+}
+
+// BoxSlopes is Box and the derivative of each side by each raw output of the
+// anchor: slopes[i][k] is that of side i by output k.
+func (g *Grid) BoxSlopes(raw []float32, anchor int) (box [4]float64, slopes [4][4]float64) {
+	n, stride := len(g.X), g.Stride[anchor]
+	at := [2]float64{g.X[anchor], g.Y[anchor]}
+	var t [4]float64
+	for k := range t {
+		t[k] = float64(raw[k*n+anchor])
 	}
-	x, y := g.X[anchor], g.Y[anchor]
-	return [4]float64{x - d[0], y - d[1], x + d[2], y + d[3]}
+	if g.Code == CentreSize {
+		for axis := range 2 {
+			centre := at[axis] + (t[axis]-0.5)*stride
+			half, slope := expWithin(t[2+axis], MinLogSize, MaxLogSize, stride/2)
+			box[axis], box[2+axis] = centre-half, centre+half
+			slopes[axis][axis], slopes[2+axis][axis] = stride, stride
+			slopes[axis][2+axis], slopes[2+axis][2+axis] = -slope, slope
+		}
+		return box, slopes
+	}
+	for side := range 4 {
+		distance, slope := t[side]*stride, stride
+		if g.Code == LogDistances {
+			distance, slope = expWithin(t[side], MinLog, MaxLog, stride)
+		}
+		sign := 1.0
+		if side < 2 {
+			sign = -1
+		}
+		box[side] = at[side&1] + sign*distance
+		slopes[side][side] = sign * slope
+	}
+	return box, slopes
+}
+
+// expWithin is unit*exp(t) with t kept within bounds, beyond which it is flat.
+func expWithin(t, low, high, unit float64) (value, slope float64) {
+	value = math.Exp(min(max(t, low), high)) * unit
+	if t > low && t < high {
+		slope = value
+	}
+	return value, slope
 }
 
 // Detection is a box in input pixels.

@@ -35,7 +35,7 @@ func Export(c Config, w graph.Weights, imageSize int) []byte {
 	}
 	b.Rename(b.Op("Concat", onnx.Attributes{"axis": 2}, levels...), OutputName)
 	out := []onnx.Value{{Name: OutputName, Shape: []any{"batch", 4 + len(c.Classes), "anchors"}}}
-	return b.Inference(inputs, out, properties(c.Classes, imageSize))
+	return b.Inference(inputs, out, Properties(c.Classes, imageSize))
 }
 
 // decodeLevel turns one raw map [N,4+nc,h,w] into [N,4+nc,h*w] of boxes and
@@ -67,8 +67,8 @@ func decodeLevel(b *graph.Builder, raw string, stride, classes int) string {
 	return op("Reshape", out, b.Ints(0, 4+classes, -1))
 }
 
-// properties are the metadata that readers of Ultralytics' models look for.
-func properties(classes []string, imageSize int) []onnx.Property {
+// Properties are the metadata that readers of Ultralytics' models look for.
+func Properties(classes []string, imageSize int) []onnx.Property {
 	return []onnx.Property{
 		{Key: "description", Value: "Litterloop detector"},
 		{Key: "task", Value: "detect"},

@@ -1,6 +1,6 @@
-// Package onnx writes ONNX models: the few messages of onnx.proto that a small
-// network needs, encoded by hand because the whole schema would bring a
-// generated package of thousands of lines for eight message types.
+// Package onnx reads and writes ONNX models: the few messages of onnx.proto that
+// a network needs, by hand because the whole schema would bring a generated
+// package of thousands of lines for eight message types.
 //
 // Field numbers are those of onnx/onnx.proto (IR version 9).
 package onnx
@@ -31,6 +31,7 @@ type Node struct {
 	Op, Domain      string
 	Inputs, Outputs []string
 	Attributes      Attributes
+	raw             []byte // as it was read: written again without a change
 }
 
 // Constant is a named tensor stored in the model. Ints, when not nil, makes it
@@ -40,13 +41,27 @@ type Constant struct {
 	Shape  []int
 	Floats []float32
 	Ints   []int64
+
+	// Of a tensor that was read: its type (TensorProto.DataType), and whether its
+	// values lie in another file. Values of other types than float32 and int64
+	// are kept but not decoded.
+	Element  int
+	External bool
+	raw      []byte
+	node     bool // the value of a Constant node, written with that node
 }
 
-// Value is a float32 input or output of a graph. A string dimension is
-// symbolic, an int fixed; a nil Shape leaves the shape unsaid.
+// WithFloats is the constant with other values.
+func (c Constant) WithFloats(v []float32) Constant {
+	return Constant{Name: c.Name, Shape: c.Shape, Floats: v}
+}
+
+// Value is an input or output of a graph. A string dimension is symbolic, an int
+// fixed; a nil Shape leaves the shape unsaid.
 type Value struct {
-	Name  string
-	Shape []any
+	Name    string
+	Shape   []any
+	Element int // type of one that was read; written ones are float32
 }
 
 // Property is one entry of a model's metadata.
@@ -58,6 +73,8 @@ type Model struct {
 	Constants       []Constant // those that no node reads are left out
 	Inputs, Outputs []Value
 	Properties      []Property
+	Opset           int // of the standard operators; 0 is this package's own
+	domains         []operatorSet
 }
 
 // operatorSet is a domain of operators and the version that a model needs.
@@ -70,9 +87,12 @@ type operatorSet struct {
 func (m Model) Marshal() []byte {
 	var graph message
 	used := map[string]bool{}
-	domains := []operatorSet{{"", opset}}
+	domains := append([]operatorSet{{"", opset}}, m.domains...)
+	if m.Opset != 0 {
+		domains[0].version = m.Opset
+	}
 	for _, n := range m.Nodes {
-		if n.Domain == Microsoft && len(domains) == 1 {
+		if n.Domain == Microsoft && !slices.ContainsFunc(domains, func(s operatorSet) bool { return s.domain == Microsoft }) {
 			domains = append(domains, operatorSet{Microsoft, 1})
 		}
 		for _, in := range n.Inputs {
@@ -112,6 +132,9 @@ func (m Model) Marshal() []byte {
 }
 
 func (n Node) marshal() message {
+	if n.raw != nil {
+		return n.raw
+	}
 	var m message
 	for _, s := range n.Inputs {
 		m.string(1, s)
@@ -156,19 +179,21 @@ func attribute(name string, value any) message {
 }
 
 func (c Constant) marshal() message {
-	const float, int64s = 1, 7
+	if c.raw != nil {
+		return c.raw
+	}
 	var m message
 	for _, d := range c.Shape {
 		m.int(1, d)
 	}
 	var raw []byte
 	if c.Ints != nil {
-		m.int(2, int64s)
+		m.int(2, ElementInt64)
 		for _, v := range c.Ints {
 			raw = binary.LittleEndian.AppendUint64(raw, uint64(v))
 		}
 	} else {
-		m.int(2, float)
+		m.int(2, ElementFloat)
 		raw = make([]byte, 0, 4*len(c.Floats))
 		for _, v := range c.Floats {
 			raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(v))

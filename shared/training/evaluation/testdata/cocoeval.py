@@ -66,13 +66,16 @@ def measure(photos, classes):
         e.evaluate()
         e.accumulate()
         e.summarize()
+    recall50 = e.eval["recall"][0, :, 0, 2]  # threshold, class
     precision = e.eval["precision"][:, :, :, 0, 2]  # threshold, recall, class
     per = []
     for c in range(classes):
         n = sum(l["class"] == c for p in photos for l in p["labels"])
         if n:
             per.append({"class": c, "support": n, "ap50": precision[0, :, c].mean(), "ap": precision[:, :, c].mean()})
-    return {"ap": e.stats[0], "ap50": e.stats[1], "ar100": e.stats[8], "per_class": per}
+    names = ["ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "ar1", "ar10", "ar100", "ar_small", "ar_medium", "ar_large"]
+    summary = dict(zip(names, e.stats)) | {"recall50": recall50[recall50 > -1].mean()}
+    return {"summary": summary, "per_class": per}
 
 
 PROBLEMS = [

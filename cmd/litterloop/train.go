@@ -1,0 +1,183 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/litterloop/litterloop/cmd/litterloop/progress"
+	"github.com/litterloop/litterloop/shared/errs"
+	"github.com/litterloop/litterloop/shared/training/embedded"
+	"github.com/litterloop/litterloop/shared/training/evaluation"
+	"github.com/litterloop/litterloop/shared/training/files"
+)
+
+type trainCmd struct {
+	Recipe string `help:"Where the training begins: finetune (from a pretrained detector) or scratch." enum:"finetune,scratch" default:"finetune"`
+	From   string `help:"ONNX of the detector to start from: YOLOX, YOLOv8 or later." type:"existingfile" placeholder:"MODEL"`
+	Data   string `help:"Directory of labelled photos, COCO or YOLO." type:"existingdir" required:"" placeholder:"DIR"`
+	Val    string `help:"File that names the photos to hold out, one a line." type:"existingfile" required:"" placeholder:"LIST"`
+	Out    string `help:"Directory for model.onnx, checkpoint and report." type:"path" required:"" placeholder:"DIR"`
+
+	SingleClass bool    `help:"Learn where objects are, not what they are: one class."`
+	CPUSeconds  float64 `help:"Stop when the process has taken so much processor time, all processors together." placeholder:"S" xor:"budget"`
+	Seconds     float64 `help:"Stop after so much time by the clock." placeholder:"S" xor:"budget"`
+	Steps       int     `help:"Stop after so many steps: the only budget that makes a training reproducible." placeholder:"N" xor:"budget"`
+
+	Seed uint64            `help:"Seed of every choice." default:"1"`
+	Set  map[string]string `help:"Parameters of the recipe, as models/finetune.yaml explains them: image_size=512." placeholder:"KEY=VALUE"`
+}
+
+// trained is what the command answers. The figures are on the held-out photos;
+// recall100 is at IoU 0.50, by the best 100 detections of each photo.
+type trained struct {
+	MAP50      float64            `json:"mAP50"`
+	MAP50_95   float64            `json:"mAP50_95"`
+	Recall100  float64            `json:"recall100"`
+	CPUSeconds float64            `json:"cpu_seconds"` // of the whole process
+	PeakMB     float64            `json:"peak_mb"`
+	Steps      int                `json:"steps"`
+	Seconds    float64            `json:"seconds"`
+	Model      string             `json:"model"`
+	COCO       evaluation.Summary `json:"coco"`
+}
+
+// Run trains on files alone.
+func (c *trainCmd) Run(ctx context.Context, g *globals) error {
+	began := time.Now()
+	recipe, err := c.recipe()
+	if err != nil {
+		return err
+	}
+	data, err := c.read(ctx)
+	if err != nil {
+		return err
+	}
+	if c.Recipe == string(embedded.Finetune) {
+		if c.From == "" {
+			return fmt.Errorf("recipe finetune needs a detector to start from: --from MODEL (`litterloop models fetch yolox-nano` gets one)")
+		}
+		if data.Pretrained, err = os.ReadFile(c.From); err != nil {
+			return err
+		}
+	}
+	board := progress.New(g.stderr)
+	if err := ensureRuntime(ctx, board); err != nil {
+		return err
+	}
+	stage := board.Stage("train")
+	m, err := embedded.Train(ctx, data, recipe, embedded.Hooks{
+		Clock: func() time.Duration { return time.Since(began) }, CPU: processorTime,
+		Step: func(s embedded.Step) {
+			stage.Set(int(1000*s.Progress), 1000, "step %d, box %.3f, class %.3f", s.Step, s.BoxLoss, s.ClassLoss)
+		},
+		Validation: func(_ context.Context, v embedded.Validation) error {
+			fmt.Fprintf(g.stderr, "step %d cpu %.1f mAP50 %.3f mAP50-95 %.3f\n", v.Step, processorTime().Seconds(), v.Metrics.MAP50, v.Metrics.MAP50_95)
+			return nil
+		},
+	})
+	if err != nil {
+		stage.Fail(err)
+		return err
+	}
+	defer m.Close()
+	stage.Done("%d steps", m.Steps)
+	if err := os.MkdirAll(c.Out, 0o777); err != nil {
+		return err
+	}
+	model := filepath.Join(c.Out, "model.onnx")
+	if err := os.WriteFile(model, m.ONNX, 0o666); err != nil {
+		return err
+	}
+	sum := evaluation.Summarize(len(m.Classes), m.HeldOut)
+	result := trained{
+		MAP50: sum.AP50, MAP50_95: sum.AP, Recall100: sum.Recall50, Steps: m.Steps, Model: model, COCO: sum,
+		CPUSeconds: processorTime().Seconds(), Seconds: time.Since(began).Seconds(), PeakMB: peakMB(),
+	}
+	return g.answer(result, func(w io.Writer) {
+		fmt.Fprintf(w, "mAP50 %.3f, mAP50-95 %.3f, recall %.3f on %d held-out photos after %d steps, %.0f CPU seconds, %.0f MB\n%s\n",
+			result.MAP50, result.MAP50_95, result.Recall100, len(m.HeldOut), result.Steps, result.CPUSeconds, result.PeakMB, model)
+	})
+}
+
+func (c *trainCmd) recipe() (embedded.Recipe, error) {
+	r := embedded.DefaultRecipe()
+	if c.Recipe == string(embedded.Finetune) {
+		r = embedded.DefaultFinetune()
+	}
+	r.Seed = c.Seed
+	if c.Steps > 0 {
+		r.Steps = c.Steps
+	}
+	r.CPUSeconds, r.Seconds = c.CPUSeconds, c.Seconds
+	for key, value := range c.Set {
+		text := fmt.Sprintf("{%q: %s}", key, value)
+		if outer, inner, nested := strings.Cut(key, "."); nested {
+			text = fmt.Sprintf("{%q: {%q: %s}}", outer, inner, value)
+		}
+		d := json.NewDecoder(strings.NewReader(text))
+		d.DisallowUnknownFields()
+		if err := d.Decode(&r); err != nil {
+			if quoted := json.NewDecoder(strings.NewReader(fmt.Sprintf("{%q: %q}", key, value))); quoted.Decode(&r) != nil {
+				return r, errs.Permanentf(embedded.InvalidRecipe, "--set %s=%s: %w", key, value, err)
+			}
+		}
+	}
+	return r, nil
+}
+
+func (c *trainCmd) read(ctx context.Context) (embedded.Data, error) {
+	set, err := files.Read(ctx, c.Data)
+	if err != nil {
+		return embedded.Data{}, err
+	}
+	train, val, err := set.Split(c.Val)
+	if err != nil {
+		return embedded.Data{}, err
+	}
+	data := embedded.Data{Classes: set.Classes}
+	if c.SingleClass {
+		data.Classes = []string{"object"}
+	}
+	for _, part := range []struct {
+		photos []files.Photo
+		to     *[]embedded.Sample
+	}{{train, &data.Train}, {val, &data.Val}} {
+		for _, p := range part.photos {
+			s := embedded.Sample{Name: p.Name, Load: p.Load}
+			for _, b := range p.Boxes {
+				box := embedded.Box{Class: b.Class, X1: b.X, Y1: b.Y, X2: b.X + b.W, Y2: b.Y + b.H}
+				if c.SingleClass {
+					box.Class = 0
+				}
+				s.Boxes = append(s.Boxes, box)
+			}
+			*part.to = append(*part.to, s)
+		}
+	}
+	return data, nil
+}
+
+// processorTime is what this process has taken of all processors.
+func processorTime() time.Duration {
+	var r syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+		return 0
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+}
+
+// peakMB is the most memory that this process had in RAM.
+func peakMB() float64 {
+	var r syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+		return 0
+	}
+	return float64(r.Maxrss) / 1024
+}

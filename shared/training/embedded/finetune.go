@@ -1,0 +1,76 @@
+package embedded
+
+import (
+	"github.com/litterloop/litterloop/shared/errs"
+	"github.com/litterloop/litterloop/shared/imaging"
+	"github.com/litterloop/litterloop/shared/training/embedded/graph"
+	"github.com/litterloop/litterloop/shared/training/embedded/network"
+	"github.com/litterloop/litterloop/shared/training/embedded/pretrained"
+)
+
+// adapted is a pretrained detector whose head, or neck and head, learn new
+// classes.
+type adapted struct {
+	model     *pretrained.Model
+	names     []string
+	imageSize int
+	rate      float32
+	trunk     []byte
+	maps      []pretrained.Map
+}
+
+func newAdapted(data Data, r Recipe) (*adapted, error) {
+	m, err := pretrained.Open(data.Pretrained)
+	if err != nil {
+		return nil, err
+	}
+	a := &adapted{model: m, names: data.Classes, imageSize: r.ImageSize, rate: float32(r.PretrainedRate)}
+	if m.Size != 0 && m.Size != r.ImageSize {
+		return nil, errs.Permanentf(InvalidRecipe, "the starting model takes %d pixels and no other size; set the recipe's image_size to %d, or start from a dynamic export", m.Size, m.Size)
+	}
+	if r.ImageSize%m.MaxStride() != 0 {
+		return nil, errs.Permanentf(InvalidRecipe, "image_size is %d; the starting model needs a multiple of %d", r.ImageSize, m.MaxStride())
+	}
+	a.trunk, a.maps, err = m.Trunk(pretrained.Cut(r.Cut), r.ImageSize)
+	return a, err
+}
+
+func (a *adapted) trainable(photos int) (*graph.Builder, graph.Pair, error) {
+	b := graph.New()
+	out, err := a.model.Head(b, a.maps, photos, a.imageSize, len(a.names), a.rate)
+	if err != nil {
+		return nil, graph.Pair{}, errs.Permanentf(pretrained.Unsupported, "%w; set the recipe's cut to %q", err, pretrained.Neck)
+	}
+	return b, b.Train(out), nil
+}
+
+func (a *adapted) still() still {
+	s := still{model: a.trunk}
+	for _, m := range a.maps {
+		s.outputs = append(s.outputs, m.Name)
+		s.shapes = append(s.shapes, []int{m.Channels, a.imageSize / m.Stride, a.imageSize / m.Stride})
+	}
+	return s
+}
+
+func (a *adapted) grid(height, width int) *network.Grid { return a.model.Grid(height, width) }
+
+func (a *adapted) raw(params []*graph.Param, w graph.Weights) ([]byte, error) {
+	return a.model.Raw(params, w.Params, len(a.names))
+}
+
+func (a *adapted) export(params []*graph.Param, w graph.Weights) ([]byte, error) {
+	return a.model.Export(params, w.Params, a.names, a.imageSize, network.Properties(a.names, a.imageSize))
+}
+
+// fit is the smallest input of a model of any shape, the only one of another.
+func (a *adapted) fit(im *imaging.Image) imaging.Geometry {
+	if a.model.Size != 0 {
+		return imaging.Fit(im.W, im.H, a.imageSize, a.imageSize)
+	}
+	return imaging.FitRect(im.W, im.H, a.imageSize, a.imageSize, a.model.MaxStride())
+}
+
+func (a *adapted) classes() []string { return a.names }
+
+func (a *adapted) width() int { return 0 }
