@@ -3,7 +3,7 @@
 locals {
   registry = "${var.region}-docker.pkg.dev/${var.project}/litterloop"
   images = merge(
-    { for part in ["detector", "trainer", "tracking", "ultralytics"] : part => "${local.registry}/${part}:${var.release}" },
+    { for part in ["detector", "trainer", "trainer-ultralytics", "tracking"] : part => "${local.registry}/${part}:${var.release}" },
     var.images,
   )
 }

@@ -31,7 +31,7 @@ module "ultralytics" {
   source = "./modules/job"
   name   = "${local.trainer_job}-ultralytics"
 
-  image = local.images.ultralytics
+  image = local.images["trainer-ultralytics"]
   environment = merge(local.environment, {
     OTEL_EXPORTER_OTLP_ENDPOINT = var.otlp_endpoint
     MLFLOW_TRACKING_URI         = module.tracking.uri

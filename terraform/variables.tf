@@ -44,11 +44,11 @@ variable "release" {
 variable "images" {
   type        = map(string)
   default     = {}
-  description = "Images by part (detector, trainer, tracking, ultralytics) in place of this project's own at the release; the delivery pipeline gives digests."
+  description = "Images by part (detector, trainer, trainer-ultralytics, tracking) in place of this project's own at the release; the delivery pipeline gives digests."
 
   validation {
-    condition     = length(setsubtract(keys(var.images), ["detector", "trainer", "tracking", "ultralytics"])) == 0
-    error_message = "Images are those of detector, trainer, tracking and ultralytics."
+    condition     = length(setsubtract(keys(var.images), ["detector", "trainer", "trainer-ultralytics", "tracking"])) == 0
+    error_message = "Images are those of detector, trainer, trainer-ultralytics and tracking."
   }
 }
 

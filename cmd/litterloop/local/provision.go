@@ -34,25 +34,32 @@ const (
 	ackDeadline = 600 // seconds: Pub/Sub's longest, for the deploy function's canary
 )
 
-// subscriptions are the arrows of the loop: what each function is woken by.
-var subscriptions = []struct{ name, topic, function, filter string }{
-	{"convert", bus.IncomingObjects, "convert", ""},
-	{"validate", bus.DatasetObjects, "validate", ""},
-	{"train", bus.Train, "train", ""},
-	{"retrain", bus.Retrain, "train", ""},
-	{"register", bus.Register, "register", ""},
-	{"deploy", bus.Deploy, "deploy", ""},
+// Subscription is an arrow of the loop: a topic that wakes a function.
+type Subscription struct{ Name, Topic, Function string }
+
+// Subscriptions are the arrows; Terraform declares the same ones.
+var Subscriptions = []Subscription{
+	{"convert", bus.IncomingObjects, "convert"},
+	{"validate", bus.DatasetObjects, "validate"},
+	{"train", bus.Train, "train"},
+	{"retrain", bus.Retrain, "train"},
+	{"register", bus.Register, "register"},
+	{"deploy", bus.Deploy, "deploy"},
 }
 
-// pulled are the topics that people read with `litterloop events`.
-var pulled = []string{bus.DeadLetters, bus.Alerts}
+// Pulled are the topics that people read with `litterloop events`.
+var Pulled = []string{bus.DeadLetters, bus.Alerts}
 
-// notified are the buckets that tell of new objects.
-var notified = []struct {
-	bucket func(setup.Config) string
-	topic  string
-	prefix string
-}{
+// Notification is a bucket that tells of new objects, those whose names begin
+// with Prefix.
+type Notification struct {
+	Bucket func(setup.Config) string
+	Topic  string
+	Prefix string
+}
+
+// Notifications are the buckets that wake functions.
+var Notifications = []Notification{
 	{func(c setup.Config) string { return c.Incoming }, bus.IncomingObjects, ""},
 	{func(c setup.Config) string { return c.Datasets }, bus.DatasetObjects, "versions/"},
 }
@@ -122,11 +129,11 @@ func provisionBus(ctx context.Context, e localcloud.Endpoints) error {
 		}
 		return nil
 	}
-	for _, s := range subscriptions {
-		account := fmt.Sprintf("push-%s@%s.iam.gserviceaccount.com", s.name, e.Project)
-		url := "http://" + e.Functions + "/" + s.function
+	for _, s := range Subscriptions {
+		account := fmt.Sprintf("push-%s@%s.iam.gserviceaccount.com", s.Name, e.Project)
+		url := "http://" + e.Functions + "/" + s.Function
 		if err := subscribe(&pb.Subscription{
-			Name: s.name, Topic: topic(s.topic), Filter: s.filter, AckDeadlineSeconds: ackDeadline,
+			Name: s.Name, Topic: topic(s.Topic), AckDeadlineSeconds: ackDeadline,
 			PushConfig:       &pb.PushConfig{PushEndpoint: url, AuthenticationMethod: &pb.PushConfig_OidcToken_{OidcToken: &pb.PushConfig_OidcToken{ServiceAccountEmail: account, Audience: url}}},
 			RetryPolicy:      &pb.RetryPolicy{MinimumBackoff: durationpb.New(minBackoff), MaximumBackoff: durationpb.New(maxBackoff)},
 			DeadLetterPolicy: &pb.DeadLetterPolicy{DeadLetterTopic: topic(bus.DeadLetters), MaxDeliveryAttempts: maxAttempts},
@@ -134,7 +141,7 @@ func provisionBus(ctx context.Context, e localcloud.Endpoints) error {
 			return err
 		}
 	}
-	for _, name := range pulled {
+	for _, name := range Pulled {
 		if err := subscribe(&pb.Subscription{Name: name, Topic: topic(name), AckDeadlineSeconds: 60}); err != nil {
 			return err
 		}
@@ -159,18 +166,18 @@ func provisionBuckets(ctx context.Context, e localcloud.Endpoints, cfg setup.Con
 			return fmt.Errorf("bucket %s: %w", name, err)
 		}
 	}
-	for _, n := range notified {
-		bucket := client.Bucket(n.bucket(cfg))
+	for _, n := range Notifications {
+		bucket := client.Bucket(n.Bucket(cfg))
 		there, err := bucket.Notifications(ctx)
 		if err != nil {
-			return fmt.Errorf("notifications of %s: %w", n.bucket(cfg), err)
+			return fmt.Errorf("notifications of %s: %w", n.Bucket(cfg), err)
 		}
 		if len(there) > 0 {
 			continue
 		}
-		if _, err := bucket.AddNotification(ctx, &storage.Notification{TopicProjectID: e.Project, TopicID: n.topic,
-			EventTypes: []string{storage.ObjectFinalizeEvent}, ObjectNamePrefix: n.prefix, PayloadFormat: storage.JSONPayload}); err != nil {
-			return fmt.Errorf("notify %s of objects in %s: %w", n.topic, n.bucket(cfg), err)
+		if _, err := bucket.AddNotification(ctx, &storage.Notification{TopicProjectID: e.Project, TopicID: n.Topic,
+			EventTypes: []string{storage.ObjectFinalizeEvent}, ObjectNamePrefix: n.Prefix, PayloadFormat: storage.JSONPayload}); err != nil {
+			return fmt.Errorf("notify %s of objects in %s: %w", n.Topic, n.Bucket(cfg), err)
 		}
 	}
 	return nil

@@ -32,11 +32,11 @@ func TestProvision_outlastsRefusalsAndLostAnswers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, n := range notified {
-			bucket := gcs.Bucket(n.bucket(cl.Config)).Retryer(storage.WithPolicy(storage.RetryAlways))
+		for _, n := range Notifications {
+			bucket := gcs.Bucket(n.Bucket(cl.Config)).Retryer(storage.WithPolicy(storage.RetryAlways))
 			there, err := bucket.Notifications(t.Context())
 			if err != nil || len(there) != 1 {
-				t.Errorf("seed %d: bucket %s has %d notifications, %v; want one", seed, n.bucket(cl.Config), len(there), err)
+				t.Errorf("seed %d: bucket %s has %d notifications, %v; want one", seed, n.Bucket(cl.Config), len(there), err)
 			}
 		}
 		gcs.Close()
