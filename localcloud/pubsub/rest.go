@@ -2,22 +2,17 @@ package pubsub
 
 import (
 	"context"
-	"encoding/json"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
 
 	pb "cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
-	codepb "google.golang.org/genproto/googleapis/rpc/code"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
-)
 
-// maxRESTBody is a publish request of 10 MB with its data in base64.
-const maxRESTBody = 16 << 20
+	"github.com/litterloop/litterloop/localcloud/internal/rest"
+)
 
 // ServeHTTP is the JSON API, under /v1/projects/: what gcloud speaks.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.rest.ServeHTTP(w, r) }
@@ -49,7 +44,7 @@ func (s *Server) routes() http.Handler {
 			h(w, q)
 			return
 		}
-		restError(w, status.Errorf(codes.NotFound, "the local Pub/Sub has no %s %s", q.Method, q.URL.Path))
+		rest.Error(w, status.Errorf(codes.NotFound, "the local Pub/Sub has no %s %s", q.Method, q.URL.Path))
 	})
 	mux.HandleFunc("GET /v1/projects/{project}/topics", endpoint(p.ListTopics, func(q *pb.ListTopicsRequest, c restCall) {
 		q.Project, q.PageSize, q.PageToken = c.project, c.pageSize, c.pageToken
@@ -88,16 +83,13 @@ func subscriptionOf(q *pb.UpdateSubscriptionRequest) *pb.Subscription {
 	return q.Subscription
 }
 
-// messageOf is a pointer to T that is a protobuf message.
-type messageOf[T any] interface {
-	*T
-	proto.Message
-}
-
 // endpoint turns a method of a service into a handler: the body is the request,
 // and fill adds what the URL says.
-func endpoint[T any, Q messageOf[T], A proto.Message](call func(context.Context, Q) (A, error), fill func(Q, restCall)) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
+func endpoint[T any, Q interface {
+	*T
+	proto.Message
+}, A proto.Message](call func(context.Context, Q) (A, error), fill func(Q, restCall)) http.HandlerFunc {
+	return rest.Method(call, func(q Q) proto.Message { return q }, func(q Q, r *http.Request) error {
 		// Not r.FormValue: it would eat a body that curl -d labels as a form.
 		query := r.URL.Query()
 		c := restCall{project: "projects/" + r.PathValue("project"), pageToken: query.Get("pageToken")}
@@ -106,58 +98,11 @@ func endpoint[T any, Q messageOf[T], A proto.Message](call func(context.Context,
 		if n := query.Get("pageSize"); n != "" {
 			size, err := strconv.ParseInt(n, 10, 32)
 			if err != nil {
-				restError(w, invalid("pageSize %q is not a number", n))
-				return
+				return invalid("pageSize %q is not a number", n)
 			}
 			c.pageSize = int32(size)
 		}
-		q := Q(new(T))
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRESTBody))
-		if err != nil {
-			restError(w, invalid("read the request: %v", err))
-			return
-		}
-		if len(body) > 0 {
-			if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(body, q); err != nil {
-				restError(w, invalid("the request is not the JSON of a %s: %v", q.ProtoReflect().Descriptor().Name(), err))
-				return
-			}
-		}
 		fill(q, c)
-		answer, err := call(r.Context(), q)
-		if err != nil {
-			restError(w, err)
-			return
-		}
-		p, err := protojson.Marshal(answer)
-		if err != nil {
-			restError(w, status.Errorf(codes.Internal, "encode the answer: %v", err))
-			return
-		}
-		w.Header().Set("Content-Type", "application/json; charset=UTF-8")
-		_, _ = w.Write(p) // a client that is gone asks again
-	}
-}
-
-// httpStatus is google.rpc.Code's mapping to HTTP, for the codes used here.
-var httpStatus = map[codes.Code]int{
-	codes.InvalidArgument:    http.StatusBadRequest,
-	codes.FailedPrecondition: http.StatusBadRequest,
-	codes.NotFound:           http.StatusNotFound,
-	codes.AlreadyExists:      http.StatusConflict,
-	codes.Unimplemented:      http.StatusNotImplemented,
-	codes.Unavailable:        http.StatusServiceUnavailable,
-}
-
-func restError(w http.ResponseWriter, err error) {
-	st := status.Convert(err)
-	code, ok := httpStatus[st.Code()]
-	if !ok {
-		code = http.StatusInternalServerError
-	}
-	w.Header().Set("Content-Type", "application/json; charset=UTF-8")
-	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]any{
-		"code": code, "message": st.Message(), "status": codepb.Code(st.Code()).String(),
-	}})
+		return nil
+	})
 }
