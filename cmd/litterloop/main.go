@@ -34,6 +34,7 @@ type cli struct {
 	Up      upCmd      `cmd:"" help:"Run the local cloud until interrupted."`
 	Drop    dropCmd    `cmd:"" help:"Drop a directory of labelled photos as a batch."`
 	Status  statusCmd  `cmd:"" help:"Show batches, versions, trainings, what serves and what waits."`
+	Taco    tacoCmd    `cmd:"" help:"Download TACO's photos by the addresses in its annotations, as a batch to drop."`
 	Data    dataCmd    `cmd:"" help:"List, fetch, verify and compare data set versions; convert labels on disk."`
 	Models  modelsCmd  `cmd:"" help:"List model versions, aliases and gates."`
 	Train   trainCmd   `cmd:"" help:"Train a detector on labelled photos in a directory; no cloud."`

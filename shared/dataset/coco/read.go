@@ -67,23 +67,25 @@ func (d *decoder) image() {
 		return
 	}
 	im := Image{ID: NoID}
-	d.object(func(key string) {
-		switch key {
-		case "id":
-			im.ID = d.id()
-		case "file_name":
-			im.FileName = d.name()
-		case "width":
-			im.Width = d.size()
-		case "height":
-			im.Height = d.size()
-		default:
-			d.skip()
-		}
-	})
+	d.object(func(key string) { d.imageField(&im, key) })
 	d.file.Images = append(d.file.Images, im)
 	if d.limits.Images > 0 && len(d.file.Images) > d.limits.Images {
 		d.tooMany("images", d.limits.Images)
+	}
+}
+
+func (d *decoder) imageField(im *Image, key string) {
+	switch key {
+	case "id":
+		im.ID = d.id()
+	case "file_name":
+		im.FileName = d.name()
+	case "width":
+		im.Width = d.size()
+	case "height":
+		im.Height = d.size()
+	default:
+		d.skip()
 	}
 }
 

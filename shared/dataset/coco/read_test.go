@@ -209,3 +209,23 @@ func BenchmarkRead(b *testing.B) {
 		runtime.KeepAlive(f)
 	}
 }
+
+func TestSources(t *testing.T) {
+	in := `{"annotations":[{"bbox":[NaN,Infinity,1,1]}],"images":[
+		{"id":1,"file_name":"a.jpg","width":3,"height":4,"flickr_url":"http://a/o.png","flickr_640_url":"http://a/z.jpg"},
+		{"id":2,"file_name":"b.jpg","flickr_url":null,"coco_url":"http://b"},{"id":3}, 7]}`
+	got, err := Sources(strings.NewReader(in), Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Source{{Image{1, "a.jpg", 3, 4}, "http://a/o.png"}, {Image{2, "b.jpg", 0, 0}, "http://b"}, {Image{ID: 3}, ""}}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	if _, err := Sources(strings.NewReader(`{"a":1}`), Limits{}); err == nil {
+		t.Error("an object without images is taken")
+	}
+	if _, err := Sources(strings.NewReader(`{"images":[{},{},{}]}`), Limits{Images: 2}); err == nil {
+		t.Error("more images than the limit are taken")
+	}
+}
