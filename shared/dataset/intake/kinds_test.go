@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -261,9 +262,9 @@ func TestTake_saysWhatLabelsLack(t *testing.T) {
 // neither stored nor looked at again.
 func TestTake_correctedArchive(t *testing.T) {
 	w := newWorld(t)
-	looked := 0
+	var looked atomic.Int64
 	w.in.o.Inspect = func(data []byte) dataset.Seen {
-		looked++
+		looked.Add(1)
 		return inspectPNG(data)
 	}
 	yolo := yoloFiles()
@@ -271,13 +272,13 @@ func TestTake_correctedArchive(t *testing.T) {
 	before := w.objects()
 	yolo[2].data = []byte("0 0.5 0.5 0.5 0.5\n")
 	second := w.drop("b/all.zip", zipped(t, yolo))
-	if first.State != dataset.Converted || second.State != dataset.Converted || first.Version == second.Version || second.Counts.Boxes != 9 || looked != 6 {
-		t.Errorf("%d looked at: %+v, then %+v", looked, first, second)
+	if first.State != dataset.Converted || second.State != dataset.Converted || first.Version == second.Version || second.Counts.Boxes != 9 || looked.Load() != 6 {
+		t.Errorf("%d looked at: %+v, then %+v", looked.Load(), first, second)
 	}
 	if n := w.objects() - before; n > 12 {
 		t.Errorf("one corrected label made %d objects", n)
 	}
-	if again := w.drop("b/all.zip", zipped(t, yolo)); again.Version != second.Version || looked != 6 {
+	if again := w.drop("b/all.zip", zipped(t, yolo)); again.Version != second.Version || looked.Load() != 6 {
 		t.Errorf("the same again: %+v", again)
 	}
 	if _, err := dataset.Load(t.Context(), w.datasets, first.Version); err != nil {

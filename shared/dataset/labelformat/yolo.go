@@ -3,6 +3,7 @@ package labelformat
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -248,7 +249,15 @@ func labelFiles(photo string) []string {
 	if i := strings.LastIndex("/"+s, "/images/"); i >= 0 {
 		all = append(all, s[:i]+"labels/"+s[i+len("images/"):])
 	}
-	return append(all, s, "labels/"+s)
+	all = append(all, s, "labels/"+s)
+	// Label Studio may write the name as it stands in an address.
+	for _, label := range all {
+		dir, base := path.Split(label)
+		if escaped := dir + url.PathEscape(base); escaped != label {
+			all = append(all, escaped)
+		}
+	}
+	return all
 }
 
 // inLabels tells of a text file by its directory that it is a photo's labels.

@@ -132,7 +132,7 @@ func ParseNames(text []byte) ([]string, error) {
 }
 
 // ParseObjData reads Darknet's obj.data, "key = value" a line, and returns the
-// entries that name photos (train, valid, test).
+// lists of photos: those of train and valid, and of subsets by other names.
 func ParseObjData(text []byte) ([]string, error) {
 	lines, err := Lines(text)
 	if err != nil {
@@ -140,9 +140,7 @@ func ParseObjData(text []byte) ([]string, error) {
 	}
 	var photos []string
 	for _, line := range lines {
-		key, value, _ := strings.Cut(line, "=")
-		switch strings.TrimSpace(key) {
-		case "train", "valid", "val", "test":
+		if _, value, _ := strings.Cut(line, "="); strings.HasSuffix(value, ".txt") {
 			photos = append(photos, strings.TrimSpace(value))
 		}
 	}
