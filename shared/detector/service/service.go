@@ -33,7 +33,7 @@ type Deps struct {
 }
 
 // drain is how long requests in work may take after the end was asked for, and
-// flush what is left for the log: together below the 10 s that Cloud Run grants
+// flush what is left for the log: with the grace, together below the 10 s that Cloud Run grants
 // between SIGTERM and SIGKILL.
 const (
 	drain = 6 * time.Second
@@ -60,10 +60,10 @@ func Run(ctx context.Context, c Config, d Deps) (err error) {
 		<-loaded
 		err = errors.Join(err, s.close())
 	}()
-	var unheard silent
+	var open connections
 	server := &http.Server{
-		Handler:           s.handler(),
-		ConnState:         unheard.track,
+		Handler:           s.lastWord(s.handler()),
+		ConnState:         open.track,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       c.Timeout,
 		WriteTimeout:      c.Timeout + 30*time.Second,
@@ -88,9 +88,10 @@ func Run(ctx context.Context, c Config, d Deps) (err error) {
 		d.Log.Info("shutting down: finishing requests in work")
 	}
 	close(s.ending)
+	listener.Close() // Serve returns; its connections go on
+	open.leave()
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 	defer cancel()
-	defer time.AfterFunc(silence, unheard.close).Stop()
 	if shut := server.Shutdown(stop); shut != nil {
 		err = errors.Join(err, fmt.Errorf("requests were cut off: %w", shut), server.Close())
 	}

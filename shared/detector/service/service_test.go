@@ -122,7 +122,11 @@ func start(t testing.TB, change func(*Config, *Deps)) running {
 	ended := make(chan error, 1)
 	go func() { ended <- Run(ctx, c, d) }()
 	wait := sync.OnceValue(func() error { return <-ended })
-	stop := func() error { cancel(); return wait() }
+	stop := func() error {
+		http.DefaultClient.CloseIdleConnections() // the service would wait for more requests on them
+		cancel()
+		return wait()
+	}
 	t.Cleanup(func() { stop() })
 	select {
 	case a := <-addr:
