@@ -6,7 +6,9 @@ import (
 	"bytes"
 	"fmt"
 	"strconv"
+	"strings"
 
+	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 )
@@ -42,7 +44,7 @@ func Parse(text []byte) (Value, error) {
 	}
 	file, err := parser.ParseBytes(text, 0)
 	if err != nil {
-		return Value{}, fmt.Errorf("it is no YAML: %w", err)
+		return Value{}, fmt.Errorf("it is no YAML: %s", brief(err))
 	}
 	if len(file.Docs) == 0 || file.Docs[0].Body == nil {
 		return Value{Line: 1}, nil
@@ -50,25 +52,37 @@ func Parse(text []byte) (Value, error) {
 	return at(file.Docs[0].Body), nil
 }
 
-// shallow refuses brackets within brackets before a recursive parser sees them.
+// shallow refuses brackets within brackets, and lists within lists, before a
+// recursive parser sees them.
 func shallow(text []byte) error {
-	depth, line := 0, 1
+	brackets, dashes, line := 0, 0, 1
 	for _, c := range text {
 		switch c {
 		case '\n':
 			line++
-		case '[', '{', '?', '-', ':', '!', '&', '*':
-			depth++
-			if depth > maxDepth*maxDepth {
-				return fmt.Errorf("line %d: it is nested too deep", line)
-			}
+		case '[', '{':
+			brackets++
+			dashes++
+		case ']', '}':
+			brackets = max(brackets-1, 0)
+		case '?', '-', ':', '!', '&', '*':
+			dashes++
+		case ' ', '\t', '\r':
 		default:
-			if c != ' ' && c != '\t' && c != '\r' {
-				depth = 0
-			}
+			dashes = 0
+		}
+		if brackets > maxDepth || dashes > 40*maxDepth { // a rule of dashes is no list
+			return fmt.Errorf("line %d: it is nested too deep", line)
 		}
 	}
 	return nil
+}
+
+// brief is the first line of an error's message without the excerpt of the
+// document, which may be long.
+func brief(err error) string {
+	text, _, _ := strings.Cut(yaml.FormatError(err, false, false), "\n")
+	return fmt.Sprintf("%.200s", text)
 }
 
 func at(n ast.Node) Value {
