@@ -15,14 +15,36 @@ import (
 // "labels-not-json" with the line, "labels-not-coco" when the JSON is something
 // else, "labels-too-large" beyond the limits. An error of r itself is not.
 func Read(r io.Reader, limits Limits) (*File, error) {
-	d := decoder{scanner: newScanner(r, limits.Bytes), limits: limits, named: map[string]ID{}}
+	var f File
+	err := Walk(r, limits, Visitor{
+		Image:      func(im Image) { f.Images = append(f.Images, im) },
+		Annotation: func(a *Annotation) { f.Annotations = append(f.Annotations, *a) },
+		Category:   func(c Category) { f.Categories = append(f.Categories, c) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &f, nil
+}
+
+// Visitor is told of every record as it is read, in the file's order; what is
+// nil is passed over. An annotation is valid during the call alone.
+type Visitor struct {
+	Image      func(Image)
+	Annotation func(*Annotation)
+	Category   func(Category)
+}
+
+// Walk reads as Read does and keeps nothing.
+func Walk(r io.Reader, limits Limits, v Visitor) error {
+	d := decoder{scanner: newScanner(r, limits.Bytes), limits: limits, visit: v, named: map[string]ID{}}
 	var seenImages, seenAnnotations bool
 	if c := d.peek(); d.err == nil && (bytes.HasPrefix(d.buf[d.pos:], []byte("\xff\xfe")) || bytes.HasPrefix(d.buf[d.pos:], []byte("\xfe\xff"))) {
 		d.fail("the file is UTF-16: save it as UTF-8") // its byte order mark, as Windows' tools write it
 	} else if c != '{' && c != '[' && d.err == nil {
 		d.fail("%s where an object is needed", describe(c))
 	} else if c == '[' {
-		return nil, errs.Permanentf("labels-not-coco", "labels are a JSON array: COCO labels are an object with \"images\", \"annotations\" and \"categories\"")
+		return errs.Permanentf("labels-not-coco", "labels are a JSON array: COCO labels are an object with \"images\", \"annotations\" and \"categories\"")
 	}
 	d.object(func(key string) {
 		if d.peek() != '[' {
@@ -32,12 +54,12 @@ func Read(r io.Reader, limits Limits) (*File, error) {
 		switch key {
 		case "images":
 			seenImages = true
-			d.array(d.image)
+			d.records(v.Image != nil, d.image)
 		case "annotations":
 			seenAnnotations = true
-			d.array(d.annotation)
+			d.records(v.Annotation != nil, d.annotation)
 		case "categories":
-			d.array(d.category)
+			d.records(v.Category != nil, d.category)
 		default:
 			d.skip()
 		}
@@ -46,19 +68,31 @@ func Read(r io.Reader, limits Limits) (*File, error) {
 		d.fail("more follows the end of the object")
 	}
 	if d.err != nil {
-		return nil, d.err
+		return d.err
 	}
 	if !seenImages || !seenAnnotations {
-		return nil, errs.Permanentf("labels-not-coco", "labels are JSON, but no COCO labels: the object needs the lists \"images\" and \"annotations\"")
+		return errs.Permanentf("labels-not-coco", "labels are JSON, but no COCO labels: the object needs the lists \"images\" and \"annotations\"")
 	}
-	return &d.file, nil
+	return nil
 }
 
 type decoder struct {
 	*scanner
 	limits Limits
-	file   File
+	visit  Visitor
 	named  map[string]ID // ids written as text
+
+	images, annotations, categories int
+	now                             Annotation // that is being read
+}
+
+// records reads a list, or passes over it.
+func (d *decoder) records(wanted bool, record func()) {
+	if !wanted {
+		d.skip()
+		return
+	}
+	d.array(record)
 }
 
 func (d *decoder) image() {
@@ -68,9 +102,12 @@ func (d *decoder) image() {
 	}
 	im := Image{ID: NoID}
 	d.object(func(key string) { d.imageField(&im, key) })
-	d.file.Images = append(d.file.Images, im)
-	if d.limits.Images > 0 && len(d.file.Images) > d.limits.Images {
+	if d.images++; d.limits.Images > 0 && d.images > d.limits.Images {
 		d.tooMany("images", d.limits.Images)
+		return
+	}
+	if d.err == nil {
+		d.visit.Image(im)
 	}
 }
 
@@ -94,7 +131,8 @@ func (d *decoder) annotation() {
 		d.skip()
 		return
 	}
-	a := Annotation{ID: NoID, Image: NoID, Category: NoID}
+	a := &d.now
+	*a = Annotation{ID: NoID, Image: NoID, Category: NoID}
 	var outline bool
 	d.object(func(key string) {
 		switch key {
@@ -130,9 +168,12 @@ func (d *decoder) annotation() {
 	if !a.HasBox && outline {
 		a.Box, a.HasBox = extent(d.keep)
 	}
-	d.file.Annotations = append(d.file.Annotations, a)
-	if d.limits.Annotations > 0 && len(d.file.Annotations) > d.limits.Annotations {
+	if d.annotations++; d.limits.Annotations > 0 && d.annotations > d.limits.Annotations {
 		d.tooMany("annotations", d.limits.Annotations)
+		return
+	}
+	if d.err == nil {
+		d.visit.Annotation(a)
 	}
 }
 
@@ -152,9 +193,12 @@ func (d *decoder) category() {
 			d.skip()
 		}
 	})
-	d.file.Categories = append(d.file.Categories, c)
-	if len(d.file.Categories) > maxCategories {
+	if d.categories++; d.categories > maxCategories {
 		d.tooMany("categories", maxCategories)
+		return
+	}
+	if d.err == nil {
+		d.visit.Category(c)
 	}
 }
 
