@@ -1,6 +1,7 @@
 package pubsub
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"strconv"
@@ -9,7 +10,9 @@ import (
 	pb "cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	"github.com/litterloop/litterloop/localcloud/internal/rest"
 )
@@ -23,13 +26,17 @@ func (s *Server) routes() http.Handler {
 	p, r := publisher{s: s}, subscriber{s: s}
 	one := map[string]http.HandlerFunc{
 		"PUT topics:":         endpoint(p.CreateTopic, func(q *pb.Topic, c restCall) { q.Name = c.name }),
-		"PATCH topics:":       endpoint(p.UpdateTopic, func(q *pb.UpdateTopicRequest, c restCall) { topicOf(q).Name = c.name }),
+		"PATCH topics:": endpoint(p.UpdateTopic, func(q *pb.UpdateTopicRequest, c restCall) {
+			topicOf(q).Name, q.UpdateMask = c.name, cmp.Or(q.UpdateMask, c.mask)
+		}),
 		"GET topics:":         endpoint(p.GetTopic, func(q *pb.GetTopicRequest, c restCall) { q.Topic = c.name }),
 		"DELETE topics:":      endpoint(p.DeleteTopic, func(q *pb.DeleteTopicRequest, c restCall) { q.Topic = c.name }),
 		"POST topics:publish": endpoint(p.Publish, func(q *pb.PublishRequest, c restCall) { q.Topic = c.name }),
 
 		"PUT subscriptions:":                   endpoint(r.CreateSubscription, func(q *pb.Subscription, c restCall) { q.Name = c.name }),
-		"PATCH subscriptions:":                 endpoint(r.UpdateSubscription, func(q *pb.UpdateSubscriptionRequest, c restCall) { subscriptionOf(q).Name = c.name }),
+		"PATCH subscriptions:": endpoint(r.UpdateSubscription, func(q *pb.UpdateSubscriptionRequest, c restCall) {
+			subscriptionOf(q).Name, q.UpdateMask = c.name, cmp.Or(q.UpdateMask, c.mask)
+		}),
 		"GET subscriptions:":                   endpoint(r.GetSubscription, func(q *pb.GetSubscriptionRequest, c restCall) { q.Subscription = c.name }),
 		"DELETE subscriptions:":                endpoint(r.DeleteSubscription, func(q *pb.DeleteSubscriptionRequest, c restCall) { q.Subscription = c.name }),
 		"POST subscriptions:pull":              endpoint(r.Pull, func(q *pb.PullRequest, c restCall) { q.Subscription = c.name }),
@@ -67,6 +74,7 @@ type restCall struct {
 	name      string // projects/P/collection/ID, without a verb
 	pageSize  int32
 	pageToken string
+	mask      *fieldmaskpb.FieldMask // nil when the URL has none: it may be in the body
 }
 
 func topicOf(q *pb.UpdateTopicRequest) *pb.Topic {
@@ -101,6 +109,12 @@ func endpoint[T any, Q interface {
 				return invalid("pageSize %q is not a number", n)
 			}
 			c.pageSize = int32(size)
+		}
+		if mask := query.Get("updateMask"); mask != "" {
+			c.mask = &fieldmaskpb.FieldMask{}
+			if err := protojson.Unmarshal([]byte(strconv.Quote(mask)), c.mask); err != nil {
+				return invalid("updateMask %q: %v", mask, err)
+			}
 		}
 		fill(q, c)
 		return nil

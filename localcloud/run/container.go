@@ -1,7 +1,9 @@
 package run
 
 import (
+	"path"
 	"slices"
+	"strings"
 
 	"cloud.google.com/go/run/apiv2/runpb"
 	"google.golang.org/grpc/codes"
@@ -15,7 +17,7 @@ func (s *Server) checkContainers(cs []*runpb.Container) error {
 		return status.Errorf(codes.InvalidArgument, "the template has %d containers; the local Cloud Run runs exactly one", len(cs))
 	}
 	c := cs[0]
-	if _, ok := s.opt.Images[c.Image]; !ok && len(c.Command) == 0 {
+	if len(s.image(c.Image)) == 0 && len(c.Command) == 0 {
 		return status.Errorf(codes.InvalidArgument, "image %q not found: the local Cloud Run maps image names to command lines and has none for it", c.Image)
 	}
 	for _, e := range c.Env {
@@ -35,11 +37,22 @@ var reservedEnv = []string{
 	"CLOUD_RUN_JOB", "CLOUD_RUN_EXECUTION", "CLOUD_RUN_TASK_INDEX", "CLOUD_RUN_TASK_ATTEMPT", "CLOUD_RUN_TASK_COUNT",
 }
 
+// image is the command line of an image: of its whole name, or else of the last
+// part of it alone, as in REGISTRY/PROJECT/REPOSITORY/detector:1.2.
+func (s *Server) image(name string) []string {
+	if argv, ok := s.opt.Images[name]; ok {
+		return argv
+	}
+	base, _, _ := strings.Cut(path.Base(name), "@")
+	base, _, _ = strings.Cut(base, ":")
+	return s.opt.Images[base]
+}
+
 // argv is the command line of a container; a command given replaces the image's.
 func (s *Server) argv(c *runpb.Container) []string {
 	argv := c.Command
 	if len(argv) == 0 {
-		argv = s.opt.Images[c.Image]
+		argv = s.image(c.Image)
 	}
 	return append(slices.Clone(argv), c.Args...)
 }

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -56,6 +57,7 @@ type Server struct {
 	store store
 	procs *processes
 	lock  *os.File
+	rest  http.Handler
 
 	ctx    context.Context // ends with Close; background work hangs on it
 	cancel context.CancelFunc
@@ -101,6 +103,7 @@ func New(o Options) (*Server, error) {
 		executions: map[string]*execution{},
 		changed:    make(chan struct{}),
 	}
+	s.rest = s.routes()
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := s.load(); err != nil {
 		return nil, errors.Join(err, s.Close(s.ctx))

@@ -1,0 +1,119 @@
+// Package controlplane answers what Terraform's google provider asks of Google
+// Cloud besides Cloud Storage, Pub/Sub and Cloud Run: projects and their APIs,
+// accounts and policies, functions, schedules, registries, monitoring. With it
+// `terraform apply` makes on one machine what it makes in a project. What is
+// declared survives kill -9.
+//
+// One address serves every API, each under its name as the first part of the
+// path, with what the other servers of the local cloud answer behind it.
+package controlplane
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/litterloop/litterloop/localcloud/internal/rest"
+	"github.com/litterloop/litterloop/localcloud/scheduler"
+)
+
+// Functions runs functions.
+type Functions interface {
+	// Deploy runs entryPoint with exactly these environment variables, as
+	// account, under name, and returns its URL.
+	Deploy(ctx context.Context, name, entryPoint, account string, env map[string]string) (url string, err error)
+	// Remove ends a function; one that is not there is no error.
+	Remove(ctx context.Context, name string) error
+}
+
+// Schedule runs jobs.
+type Schedule interface {
+	Put(scheduler.Job) error
+	Delete(name string) error
+	Run(ctx context.Context, name string) error
+}
+
+// Options of a Server; all but Log and Now are required.
+type Options struct {
+	Dir     string
+	Project string
+	// Storage, PubSub and Run are the APIs that other servers answer.
+	Storage, PubSub, Run http.Handler
+	Functions            Functions
+	Schedule             Schedule
+	Log                  *slog.Logger
+	Now                  func() time.Time
+}
+
+// Number is the project's number.
+const Number = "123456789012"
+
+// Server is the control plane.
+type Server struct {
+	o    Options
+	docs *documents
+	mux  *http.ServeMux
+}
+
+// New opens the state in o.Dir.
+func New(o Options) (*Server, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	docs, err := open(o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("control plane: %w", err)
+	}
+	s := &Server{o: o, docs: docs, mux: http.NewServeMux()}
+	s.projects()
+	for _, k := range s.kinds() {
+		k.register(s)
+	}
+	s.mux.Handle("/storage/", o.Storage)
+	s.mux.Handle("/upload/", o.Storage)
+	s.mux.Handle("/pubsub/", http.StripPrefix("/pubsub", o.PubSub))
+	s.mux.Handle("/run/", http.StripPrefix("/run", o.Run))
+	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		rest.Error(w, status.Errorf(codes.Unimplemented, "the local cloud does not serve %s %s", r.Method, r.URL.Path))
+	})
+	return s, nil
+}
+
+// ServeHTTP implements http.Handler. It answers a caller with any bearer token,
+// and none that a web page sent.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Origin") != "" {
+		rest.Error(w, status.Error(codes.PermissionDenied, "web pages may not ask the local cloud's control plane"))
+		return
+	}
+	if s.policy(w, r) {
+		return
+	}
+	s.mux.ServeHTTP(w, r)
+}
+
+// Environ points Terraform's google provider at a control plane served at base,
+// such as http://127.0.0.1:8099. A proxy that nobody serves keeps an API that
+// was forgotten from being asked for in the real cloud: Go reaches loopback
+// without a proxy.
+func Environ(base string) []string {
+	env := []string{"GOOGLE_OAUTH_ACCESS_TOKEN=local", "HTTPS_PROXY=http://127.0.0.1:9"}
+	for name, path := range map[string]string{
+		"STORAGE": "storage/v1/", "PUBSUB": "pubsub/v1/", "IAM_BETA": "iam/v1/", "RESOURCE_MANAGER": "cloudresourcemanager/v1/",
+		"SERVICE_USAGE": "serviceusage/v1/", "CLOUD_BILLING": "cloudbilling/v1/", "CLOUDFUNCTIONS2": "cloudfunctions/v2/",
+		"CLOUD_RUN_V2": "run/v2/", "CLOUD_SCHEDULER": "cloudscheduler/v1/", "ARTIFACT_REGISTRY": "artifactregistry/v1/",
+		"MONITORING": "monitoring/", "SECRET_MANAGER": "secretmanager/v1/", "COMPUTE": "compute/v1/",
+	} {
+		env = append(env, "GOOGLE_"+name+"_CUSTOM_ENDPOINT="+strings.TrimSuffix(base, "/")+"/"+path)
+	}
+	return env
+}
