@@ -15,7 +15,7 @@ type dataCmd struct {
 	Pull      dataPullCmd      `cmd:"" help:"Fetch a version into a directory, as trainers read it; goes on where it stopped."`
 	Diff      dataDiffCmd      `cmd:"" help:"Show how two versions differ: photos, boxes, classes, sizes."`
 	ExportDVC dataExportDVCCmd `cmd:"" name:"export-dvc" help:"Write a DVC repository whose pull fetches a version."`
-	Convert   dataConvertCmd   `cmd:"" help:"Convert COCO labels on disk to a YOLO data set, without any cloud."`
+	Convert   dataConvertCmd   `cmd:"" help:"Convert labels on disk (COCO, YOLO, archives) to a YOLO data set, without any cloud."`
 	Approve   dataApproveCmd   `cmd:"" help:"Let a version that did not pass be trained on; recorded with your name."`
 }
 

@@ -8,13 +8,14 @@ import (
 	"slices"
 	"text/tabwriter"
 
+	"github.com/litterloop/litterloop/cmd/litterloop/progress"
 	"github.com/litterloop/litterloop/shared/config"
 	"github.com/litterloop/litterloop/shared/dataset"
 	"github.com/litterloop/litterloop/shared/dataset/directory"
 )
 
 type dataConvertCmd struct {
-	Source     string `arg:"" help:"COCO labels, or a directory with photos and their annotations.json." type:"path"`
+	Source     string `arg:"" help:"COCO labels, a data.yaml (YOLO), a zip or tar archive, or a directory with one of them." type:"path"`
 	Out        string `arg:"" help:"New directory for images/, labels/ and data.yaml." type:"path"`
 	LabelsOnly bool   `help:"Leave the photos alone: sizes are what the labels declare."`
 	Policy     string `help:"Policy file; its dataset part counts." type:"existingfile"`
@@ -32,10 +33,18 @@ func (c *dataConvertCmd) Run(ctx context.Context, g *globals) error {
 			return err
 		}
 	}
-	s, err := directory.Convert(ctx, c.Source, c.Out, directory.Options{Policy: policy.Dataset, LabelsOnly: c.LabelsOnly})
+	board := progress.New(g.stderr)
+	stage := board.Stage("convert")
+	s, err := directory.Convert(ctx, c.Source, c.Out, directory.Options{Policy: policy.Dataset, LabelsOnly: c.LabelsOnly, Progress: func(what string, done, total int) {
+		stage.Set(done, total, "%s, %d of %d", what, done, total)
+	}})
 	if err != nil {
+		stage.Fail(err)
+		board.Close()
 		return err
 	}
+	stage.Done("%d images, %d boxes", s.Images, s.Boxes)
+	board.Close()
 	return g.answer(s, func(w io.Writer) {
 		fmt.Fprintf(w, "%d images, %d boxes, %d classes in %s\n", s.Images, s.Boxes, s.Classes, c.Out)
 		if s.LabelsOnly && !c.LabelsOnly {
