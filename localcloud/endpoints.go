@@ -6,7 +6,10 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+
+	"github.com/litterloop/litterloop/localcloud/controlplane"
 )
 
 // Endpoints are the addresses (host:port) of a local cloud's services.
@@ -17,6 +20,8 @@ type Endpoints struct {
 	GRPC       string `json:"grpc"` // Pub/Sub and Cloud Run
 	PubSubREST string `json:"pubsub_rest"`
 	Functions  string `json:"functions"`
+
+	ControlPlane string `json:"control_plane"` // every API that Terraform's provider asks
 }
 
 // Image names of the containers that the local cloud knows.
@@ -57,18 +62,16 @@ func ReadEndpoints(dir string) (Endpoints, error) {
 	return e, nil
 }
 
-// write leaves the endpoints in dir for other processes, and as a shell file:
-// `. .litterloop/env.sh` makes gcloud speak to the local cloud.
+// write leaves the endpoints in dir for other processes, and as shell files:
+// `. .litterloop/env.sh` makes gcloud speak to the local cloud, and
+// `. .litterloop/terraform.sh` Terraform.
 func (e Endpoints) write(dir string) error {
 	p, err := json.MarshalIndent(e, "", "  ")
 	if err != nil {
 		return err
 	}
-	var sh strings.Builder
-	for _, kv := range e.Environ() {
-		fmt.Fprintf(&sh, "export %s\n", kv)
-	}
-	for name, data := range map[string][]byte{endpointsFile: p, "env.sh": []byte(sh.String())} {
+	terraform := append(controlplane.Environ("http://"+e.ControlPlane), "TF_VAR_project="+e.Project, "CHECKPOINT_DISABLE=1")
+	for name, data := range map[string][]byte{endpointsFile: p, "env.sh": exports(e.Environ()), "terraform.sh": exports(terraform)} {
 		tmp := filepath.Join(dir, name+".new")
 		if err := os.WriteFile(tmp, data, 0o644); err != nil {
 			return fmt.Errorf("write %s: %w", name, err)
@@ -78,6 +81,15 @@ func (e Endpoints) write(dir string) error {
 		}
 	}
 	return nil
+}
+
+// exports is an environment as a shell reads it.
+func exports(env []string) []byte {
+	var sh strings.Builder
+	for _, kv := range slices.Sorted(slices.Values(env)) {
+		fmt.Fprintf(&sh, "export %s\n", kv)
+	}
+	return []byte(sh.String())
 }
 
 // listeners opens listeners until the first error.

@@ -18,6 +18,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/litterloop/litterloop/localcloud/controlplane"
 	"github.com/litterloop/litterloop/localcloud/pubsub"
 	"github.com/litterloop/litterloop/localcloud/run"
 	"github.com/litterloop/litterloop/localcloud/scheduler"
@@ -46,6 +47,8 @@ type Cloud struct {
 	PubSub    *pubsub.Server
 	Run       *run.Server
 	Scheduler *scheduler.Scheduler
+	// Control answers Terraform; see package controlplane.
+	Control *controlplane.Server
 
 	log       *slog.Logger
 	grpc      *grpc.Server
@@ -77,12 +80,13 @@ func Start(ctx context.Context, o Options) (_ *Cloud, err error) {
 	storageL := l.listen(former.Storage)
 	grpcL := l.listen(former.GRPC)
 	restL := l.listen(former.PubSubREST)
+	controlL := l.listen(former.ControlPlane)
 	c.functions = l.listen(former.Functions)
 	if l.err != nil {
 		return c, fmt.Errorf("listen on loopback: %w", l.err)
 	}
 	c.Endpoints = Endpoints{Project: o.Project, PID: os.Getpid(),
-		Storage: storageL.Addr().String(), GRPC: grpcL.Addr().String(), PubSubREST: restL.Addr().String(), Functions: c.functions.Addr().String()}
+		Storage: storageL.Addr().String(), GRPC: grpcL.Addr().String(), PubSubREST: restL.Addr().String(), Functions: c.functions.Addr().String(), ControlPlane: controlL.Addr().String()}
 
 	// The order matters: storage publishes what a crash left unpublished as soon
 	// as it opens, and Pub/Sub pushes to functions.
@@ -98,12 +102,17 @@ func Start(ctx context.Context, o Options) (_ *Cloud, err error) {
 	if c.Scheduler, err = scheduler.New(scheduler.Options{Dir: filepath.Join(o.Dir, "scheduler"), Token: c.PubSub.Token, Log: o.Log}); err != nil {
 		return c, err
 	}
+	if c.Control, err = controlplane.New(controlplane.Options{Dir: filepath.Join(o.Dir, "controlplane"), Project: o.Project,
+		Storage: c.Storage, PubSub: c.PubSub, Run: c.Run, Functions: functions{c.Endpoints.GRPC}, Schedule: c.Scheduler, Log: o.Log}); err != nil {
+		return c, err
+	}
 	c.grpc = grpc.NewServer(grpc.MaxRecvMsgSize(pubsub.MaxRequestBytes))
 	c.PubSub.Register(c.grpc)
 	c.Run.Register(c.grpc)
 	go c.report(func() error { return c.grpc.Serve(grpcL) })
 	c.serve(storageL, c.Storage)
 	c.serve(restL, c.PubSub)
+	c.serve(controlL, c.Control)
 	return c, c.Endpoints.write(o.Dir)
 }
 

@@ -25,7 +25,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.rest.Serv
 func (s *Server) routes() http.Handler {
 	p, r := publisher{s: s}, subscriber{s: s}
 	one := map[string]http.HandlerFunc{
-		"PUT topics:":         endpoint(p.CreateTopic, func(q *pb.Topic, c restCall) { q.Name = c.name }),
+		"PUT topics:": endpoint(p.CreateTopic, func(q *pb.Topic, c restCall) { q.Name = c.name }),
 		"PATCH topics:": endpoint(p.UpdateTopic, func(q *pb.UpdateTopicRequest, c restCall) {
 			topicOf(q).Name, q.UpdateMask = c.name, cmp.Or(q.UpdateMask, c.mask)
 		}),
@@ -33,7 +33,7 @@ func (s *Server) routes() http.Handler {
 		"DELETE topics:":      endpoint(p.DeleteTopic, func(q *pb.DeleteTopicRequest, c restCall) { q.Topic = c.name }),
 		"POST topics:publish": endpoint(p.Publish, func(q *pb.PublishRequest, c restCall) { q.Topic = c.name }),
 
-		"PUT subscriptions:":                   endpoint(r.CreateSubscription, func(q *pb.Subscription, c restCall) { q.Name = c.name }),
+		"PUT subscriptions:": endpoint(r.CreateSubscription, func(q *pb.Subscription, c restCall) { q.Name = c.name }),
 		"PATCH subscriptions:": endpoint(r.UpdateSubscription, func(q *pb.UpdateSubscriptionRequest, c restCall) {
 			subscriptionOf(q).Name, q.UpdateMask = c.name, cmp.Or(q.UpdateMask, c.mask)
 		}),
