@@ -43,7 +43,8 @@ type LabelledPhoto struct {
 func FromCOCO(f *coco.File) (Labels, error) {
 	var l Labels
 	var r Report
-	classOf := classes(f.Categories, &l, &r)
+	var classOf map[coco.ID]int
+	l.Classes, classOf = Classes(f.Categories, &r)
 	photoOf := photos(f.Images, &l, &r)
 	if len(l.Photos) == 0 {
 		return l, errs.Permanentf("labels-empty", "the labels name no photo that can be used: %d images in them", len(f.Images))
@@ -62,7 +63,7 @@ func FromCOCO(f *coco.File) (Labels, error) {
 	for _, a := range f.Annotations {
 		p, hasPhoto := photoOf[a.Image]
 		class, hasClass := classOf[a.Category]
-		switch code := fault(a, hasPhoto, hasClass); code {
+		switch code := AnnotationFault(&a, hasPhoto, hasClass); code {
 		case "":
 			l.Photos[p].Boxes = append(l.Photos[p].Boxes, Box{Class: class, X: a.Box[0], Y: a.Box[1], W: a.Box[2], H: a.Box[3]})
 		default:
@@ -75,8 +76,8 @@ func FromCOCO(f *coco.File) (Labels, error) {
 	return l, nil
 }
 
-// fault is the reason an annotation gives no box, "" when it gives one.
-func fault(a coco.Annotation, hasPhoto, hasClass bool) errs.Code {
+// AnnotationFault is the reason an annotation gives no box, "" when it gives one.
+func AnnotationFault(a *coco.Annotation, hasPhoto, hasClass bool) errs.Code {
 	switch {
 	case !hasPhoto:
 		return ImageUnknown
@@ -98,9 +99,9 @@ func fault(a coco.Annotation, hasPhoto, hasClass bool) errs.Code {
 	return ""
 }
 
-// classes fills l.Classes and returns each category's index among them.
-func classes(categories []coco.Category, l *Labels, r *Report) map[coco.ID]int {
-	of := map[coco.ID]int{}
+// Classes are the classes of categories, and each category's index among them.
+func Classes(categories []coco.Category, r *Report) (names []string, of map[coco.ID]int) {
+	of = map[coco.ID]int{}
 	byName := map[string]int{}
 	for _, c := range categories {
 		if _, ok := of[c.ID]; ok {
@@ -116,13 +117,13 @@ func classes(categories []coco.Category, l *Labels, r *Report) map[coco.ID]int {
 		if ok {
 			r.Add(CategoryDuplicate, fmt.Sprintf("name %q", name))
 		} else {
-			index = len(l.Classes)
+			index = len(names)
 			byName[name] = index
-			l.Classes = append(l.Classes, name)
+			names = append(names, name)
 		}
 		of[c.ID] = index
 	}
-	return of
+	return names, of
 }
 
 // photos fills l.Photos and returns each image's index among them.

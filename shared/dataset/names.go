@@ -41,6 +41,9 @@ func CleanName(name string) (clean string, ok bool) {
 // because trainers find a photo's labels by replacing the last "/images/" of
 // its path; directories of that name are left out.
 func portable(name string) string {
+	if plain(name) {
+		return name
+	}
 	segments := strings.Split(withoutImages(name), "/")
 	for i, s := range segments {
 		safe := strings.Map(func(r rune) rune {
@@ -71,6 +74,19 @@ func portable(name string) string {
 	return strings.Join(segments, "/")
 }
 
+// plain tells of most names, quickly, that they are portable as they are.
+func plain(name string) bool {
+	if len(name) > maxSegment || strings.Contains(name, "images") || strings.Contains(name, "labels") {
+		return false
+	}
+	for i := range len(name) {
+		if c := name[i]; c < 0x20 || c >= 0x7f || strings.IndexByte(`\:*?"<>|`, c) >= 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // withoutImages leaves out directories called images, which only tell photos
 // from labels.
 func withoutImages(name string) string {
@@ -83,11 +99,11 @@ func withoutImages(name string) string {
 	return name
 }
 
-// distinct gives each name, in order, a portable one whose labels are its own:
+// Distinct gives each name, in order, a portable one whose labels are its own:
 // where two would share labels (x.jpg and x.png, A.jpg and a.JPG on a file
 // system that ignores case), the later gets a suffix made of its name.
-func distinct(names []string) []string {
-	taken := map[string]bool{}
+func Distinct(names []string) []string {
+	taken := make(map[string]bool, len(names))
 	out := make([]string, len(names))
 	for i, name := range names {
 		p := portable(name)
@@ -95,9 +111,10 @@ func distinct(names []string) []string {
 		stem := strings.TrimSuffix(p, ext)
 		if taken[strings.ToLower(stem)] {
 			stem += "-" + shortHash(name)
+			p = stem + ext
 		}
 		taken[strings.ToLower(stem)] = true
-		out[i] = stem + ext
+		out[i] = p
 	}
 	return out
 }

@@ -52,7 +52,7 @@ func TestDistinct(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if d := cmp.Diff(tt.want, distinct(tt.in)); d != "" {
+			if d := cmp.Diff(tt.want, Distinct(tt.in)); d != "" {
 				t.Error(d)
 			}
 		})
@@ -72,7 +72,7 @@ func FuzzDistinct(f *testing.F) {
 			t.Skip()
 		}
 		labels := map[string]bool{}
-		for _, name := range distinct([]string{a, b}) {
+		for _, name := range Distinct([]string{a, b}) {
 			p := path.Join("images", "train", "batch", name)
 			if !strings.HasPrefix(p, "images/train/batch/") || strings.Count("/"+p, "/images/") != 1 {
 				t.Fatalf("%q lies at %q", name, p)

@@ -56,7 +56,7 @@ func NewRecord(batch string, l Labels, seen map[string]Seen) Record {
 	for i, p := range l.Photos {
 		names[i] = p.Name
 	}
-	files := distinct(names)
+	files := Distinct(names)
 	kept := keepers(l.Photos, seen)
 	for i, p := range l.Photos {
 		s := seen[p.Name]

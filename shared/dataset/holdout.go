@@ -1,0 +1,42 @@
+package dataset
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+// Rank places a photo, by its content's MD5, among those that are held out first:
+// uniform, and the same for ever.
+func Rank(md5 string, seed int64) uint64 { return rank(md5, seed) }
+
+// HoldOut says which photos of a first batch are held out where no two look
+// alike, as nothing tells of photos that nobody looked at. ranks are the photos'
+// Rank; strata the class of each of which the batch has the fewest boxes, -1 for
+// photos without boxes. It decides as a version does, in memory for millions.
+func HoldOut(ranks []uint64, strata []int32, share float64) []bool {
+	order := make([]int32, len(ranks))
+	sizes := map[int]int{}
+	for i, s := range strata {
+		order[i] = int32(i)
+		sizes[int(s)]++
+	}
+	slices.SortFunc(order, func(x, y int32) int { return cmp.Or(cmp.Compare(ranks[x], ranks[y]), cmp.Compare(x, y)) })
+	left := int(math.Round(share * float64(len(ranks))))
+	quota := quotas(sizes, len(ranks), left)
+	held := make([]bool, len(ranks))
+	for _, i := range order {
+		if s := int(strata[i]); left > 0 && quota[s] > 0 {
+			held[i] = true
+			quota[s]--
+			left--
+		}
+	}
+	for _, i := range order {
+		if left > 0 && !held[i] {
+			held[i] = true
+			left--
+		}
+	}
+	return held
+}
