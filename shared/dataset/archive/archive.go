@@ -75,7 +75,7 @@ type Visitor func(m Member, r io.Reader) error
 // in findings. An archive that is damaged or beyond the limits is a permanent
 // error; errors of the source's reader are passed on.
 func Walk(ctx context.Context, s Source, from int, limits Limits, visit Visitor) (found []dataset.Finding, err error) {
-	src := &source{ReaderAt: s.Reader}
+	src := &source{ReaderAt: s.Reader, size: s.Size}
 	w := &walk{ctx: ctx, from: from, limits: limits, visit: visit, src: src, room: min(limits.Bytes, int64(limits.Ratio*float64(s.Size))+free) - limits.Used}
 	s.Reader = src
 	if s.Format == Zip {
@@ -159,10 +159,16 @@ var errFull = errors.New("too much is unpacked")
 // source remembers an error of where the archive lies.
 type source struct {
 	io.ReaderAt
-	err error
+	size int64
+	err  error
 }
 
+var errOutside = errors.New("it lies outside the archive")
+
 func (s *source) ReadAt(p []byte, off int64) (int, error) {
+	if off < 0 || off > s.size { // as a zip's directory may say
+		return 0, errOutside
+	}
 	n, err := s.ReaderAt.ReadAt(p, off)
 	if err != nil && !errors.Is(err, io.EOF) {
 		s.err = err

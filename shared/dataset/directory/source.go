@@ -70,13 +70,10 @@ func openDir(dir, skip string) (*source, error) {
 		if err != nil {
 			return err
 		}
-		if file == skip || file != dir && strings.HasPrefix(d.Name(), ".") {
-			if d.IsDir() {
+		if d.IsDir() {
+			if file == skip || file != dir && strings.HasPrefix(d.Name(), ".") {
 				return fs.SkipDir
 			}
-			return nil
-		}
-		if d.IsDir() {
 			return nil
 		}
 		rel, err := filepath.Rel(dir, file)
