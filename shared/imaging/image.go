@@ -59,15 +59,7 @@ func DecodeInto(im *Image, photo []byte, o Options) error {
 	if err != nil {
 		return err
 	}
-	switch info.Format {
-	case "jpeg":
-		err = decodeJPEG(im, photo)
-	case "png":
-		err = decodePNG(im, photo)
-	case "webp":
-		err = decodeWebP(im, photo)
-	}
-	if err != nil {
+	if err := decode(im, photo, info); err != nil {
 		return err
 	}
 	orient(im, info.Orientation)
@@ -75,6 +67,17 @@ func DecodeInto(im *Image, photo []byte, o Options) error {
 		return errs.Permanentf(Unreadable, "photo decodes to %dx%d pixels where its header says %dx%d", im.W, im.H, info.W, info.H)
 	}
 	return nil
+}
+
+// decode fills im in stored orientation.
+func decode(im *Image, photo []byte, info Info) error {
+	switch info.Format {
+	case "jpeg":
+		return decodeJPEG(im, photo)
+	case "png":
+		return decodePNG(im, photo)
+	}
+	return decodeWebP(im, photo)
 }
 
 // size gives im room for w x h pixels, keeping its memory where possible.

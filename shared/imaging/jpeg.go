@@ -5,6 +5,8 @@ import (
 	"image"
 	"image/color"
 	"image/jpeg"
+	"slices"
+	"strings"
 
 	"github.com/litterloop/litterloop/shared/errs"
 )
@@ -71,4 +73,38 @@ func cmykToRGB(dst, cmyk []byte) {
 			dst[i/4*3+c] = byte(k - (255-int(cmyk[i+c]))*k>>8)
 		}
 	}
+}
+
+// tolerated begin the warnings after which a photo is still whole: junk between
+// segments and flipped bits are common in the wild, and OpenCV and browsers
+// show such photos.
+var tolerated = []string{
+	"Corrupt JPEG data:", "Inconsistent progression sequence", "Invalid SOS parameters",
+	"Unknown Adobe color transform", "Warning:",
+}
+
+// jpegFault says whether a message of libjpeg-turbo matters. A photo cut short
+// is only a warning to the library, which paints the rest grey; here it is an
+// error, since boxes on half a photo mislead. The library keeps the first
+// warning alone, so the end is looked for too.
+func jpegFault(message string, warning bool, photo []byte) error {
+	if warning && slices.ContainsFunc(tolerated, func(p string) bool { return strings.HasPrefix(message, p) }) {
+		if jpegEnds(photo) {
+			return nil
+		}
+		message = "Premature end of JPEG file"
+	}
+	if strings.Contains(message, "Unsupported") || strings.Contains(message, "not supported") {
+		return errs.Permanentf(Unsupported, "decode JPEG: %s", message)
+	}
+	return errs.Permanentf(Unreadable, "decode JPEG: %s", message)
+}
+
+// jpegEnds reports whether an end marker follows the pixels.
+func jpegEnds(p []byte) bool {
+	header := 0
+	for s := range jpegSegments(p) {
+		header = s.end
+	}
+	return bytes.Contains(p[header:], []byte{0xff, 0xd9})
 }

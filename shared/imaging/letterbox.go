@@ -1,9 +1,6 @@
 package imaging
 
-import (
-	"fmt"
-	"math"
-)
+import "fmt"
 
 // unit is v/255 for every byte.
 var unit = func() (t [256]float32) {
@@ -27,24 +24,121 @@ func Letterbox(dst []float32, im *Image, w, h int) Geometry {
 // Letterbox writes im, of the photo's size of g, into dst (3 planes of
 // InputH x InputW). It resizes as OpenCV's INTER_LINEAR on 8 bits.
 func (g Geometry) Letterbox(dst []float32, im *Image) {
-	plane := g.InputW * g.InputH
-	if im.W != g.PhotoW || im.H != g.PhotoH || len(dst) < 3*plane {
-		panic(fmt.Sprintf("imaging: letterbox of %dx%d into %d values, planned for %dx%d into %dx%dx3", im.W, im.H, len(dst), g.PhotoW, g.PhotoH, g.InputW, g.InputH))
+	if im.W != g.PhotoW || im.H != g.PhotoH {
+		panic(fmt.Sprintf("imaging: letterbox of %dx%d, planned for %dx%d", im.W, im.H, g.PhotoW, g.PhotoH))
 	}
-	if g.ScaledW != g.InputW || g.ScaledH != g.InputH {
+	var s sampler
+	s.plan(g, 1)
+	_ = s.write(dst, pixels{im.Pix, im.W}) // rows in memory cannot fail
+}
+
+// sampler writes photos into inputs, row by row as they are stored, and turns
+// them on the way. It keeps its memory for the next photo.
+type sampler struct {
+	geometry   Geometry
+	resize     resizer
+	rows, cols []tap // of the stored photo, in displayed order
+	transposed bool  // stored rows are displayed as columns
+	upwards    bool  // the last displayed line comes first in the stored photo
+	line       []byte
+}
+
+// rowPair gives the stored photo's rows i and j, which are the same, neighbours,
+// or in exactly half size two that follow; asked for from the top downwards.
+type rowPair interface {
+	pair(i, j int) (p, q []byte, err error)
+}
+
+// pixels are rows in memory.
+type pixels struct {
+	pix []byte
+	w   int
+}
+
+func (p pixels) pair(i, j int) ([]byte, []byte, error) {
+	n := 3 * p.w
+	return p.pix[i*n : i*n+n], p.pix[j*n : j*n+n], nil
+}
+
+// plan prepares for a photo that is displayed as g says, stored with an EXIF
+// orientation.
+func (s *sampler) plan(g Geometry, orientation int) {
+	s.geometry = g
+	s.transposed = orientation >= 5
+	var kind func(taps []tap, src, dst int, vertical bool)
+	switch {
+	case g.PhotoW == g.ScaledW && g.PhotoH == g.ScaledH:
+		s.resize, kind = same, sameTaps
+	case g.PhotoW == 2*g.ScaledW && g.PhotoH == 2*g.ScaledH:
+		s.resize, kind = halve, halfTaps
+	default:
+		s.resize, kind = bilinear, bilinearTaps
+		if s.transposed {
+			s.resize = bilinearTransposed
+		}
+	}
+	across, down := grow(s.cols, g.ScaledW), grow(s.rows, g.ScaledH)
+	kind(across, g.PhotoW, g.ScaledW, false)
+	kind(down, g.PhotoH, g.ScaledH, true)
+	flipAcross, flipDown := false, false // of the stored photo
+	switch orientation {
+	case 2, 7:
+		flipAcross, flipDown = true, orientation == 7
+	case 3:
+		flipAcross, flipDown = true, true
+	case 4:
+		flipDown = true
+	case 6:
+		flipAcross = true
+	case 8:
+		flipDown = true
+	}
+	if flipAcross {
+		flip(across, g.PhotoW)
+	}
+	if flipDown {
+		flip(down, g.PhotoH)
+	}
+	s.cols, s.rows, s.upwards = across, down, flipDown
+	if s.transposed {
+		s.cols, s.rows, s.upwards = down, across, flipAcross
+	}
+	for i := range s.cols { // offsets of bytes
+		s.cols[i].i *= 3
+		s.cols[i].j *= 3
+	}
+	s.line = grow(s.line, 3*len(s.cols))
+}
+
+// write fills dst with the photo whose rows are given, and grey around it.
+func (s *sampler) write(dst []float32, photo rowPair) error {
+	g := s.geometry
+	if plane := g.InputW * g.InputH; len(dst) < 3*plane {
+		panic(fmt.Sprintf("imaging: letterbox into %d values, %dx%dx3 are needed", len(dst), g.InputW, g.InputH))
+	} else if g.ScaledW != g.InputW || g.ScaledH != g.InputH {
 		grey := unit[padding]
 		for i := range dst[:3*plane] {
 			dst[i] = grey
 		}
 	}
-	switch {
-	case im.W == g.ScaledW && im.H == g.ScaledH:
-		g.copy(dst, im)
-	case im.W == 2*g.ScaledW && im.H == 2*g.ScaledH:
-		g.halve(dst, im)
-	default:
-		g.bilinear(dst, im)
+	for n := range s.rows {
+		at := n
+		if s.upwards {
+			at = len(s.rows) - 1 - n
+		}
+		t := s.rows[at]
+		p, q, err := photo.pair(t.i, t.j)
+		if err != nil {
+			return err
+		}
+		s.resize(s.line, p, q, s.cols, t.a, t.b)
+		if s.transposed {
+			g.putColumn(dst, at, s.line)
+		} else {
+			g.putRow(dst, at, s.line)
+		}
 	}
+	return nil
 }
 
 // planes returns row y of the photo in each plane of dst.
@@ -54,76 +148,31 @@ func (g Geometry) planes(dst []float32, y int) (r, gr, b []float32) {
 	return cut(0), cut(1), cut(2)
 }
 
-func (g Geometry) copy(dst []float32, im *Image) {
+// putRow writes a line of pixels as row y of the photo.
+func (g Geometry) putRow(dst []float32, y int, line []byte) {
+	r, gr, b := g.planes(dst, y)
+	gr, b, line = gr[:len(r)], b[:len(r)], line[:3*len(r)]
+	for x := range r {
+		px := line[3*x : 3*x+3 : 3*x+3]
+		r[x], gr[x], b[x] = unit[px[0]], unit[px[1]], unit[px[2]]
+	}
+}
+
+// putColumn writes a line of pixels as column x of the photo.
+func (g Geometry) putColumn(dst []float32, x int, line []byte) {
+	plane := g.InputW * g.InputH
+	k := g.Top*g.InputW + g.Left + x
 	for y := range g.ScaledH {
-		r, gr, b := g.planes(dst, y)
-		src := im.Pix[3*y*im.W:]
-		for x := range r {
-			r[x], gr[x], b[x] = unit[src[3*x]], unit[src[3*x+1]], unit[src[3*x+2]]
-		}
+		px := line[3*y : 3*y+3 : 3*y+3]
+		dst[k], dst[plane+k], dst[2*plane+k] = unit[px[0]], unit[px[1]], unit[px[2]]
+		k += g.InputW
 	}
 }
 
-// halve is OpenCV's own shortcut: at exactly half size INTER_LINEAR is the mean
-// of four pixels.
-func (g Geometry) halve(dst []float32, im *Image) {
-	for y := range g.ScaledH {
-		r, gr, b := g.planes(dst, y)
-		p, q := im.Pix[6*y*im.W:], im.Pix[6*y*im.W+3*im.W:]
-		for x := range r {
-			k := 6 * x
-			mean := func(c int) float32 {
-				return unit[(int(p[k+c])+int(p[k+c+3])+int(q[k+c])+int(q[k+c+3])+2)>>2]
-			}
-			r[x], gr[x], b[x] = mean(0), mean(1), mean(2)
-		}
+// grow returns a slice of n, in s's memory where that suffices.
+func grow[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
 	}
-}
-
-// tap is one output coordinate: two source indexes and their 11-bit weights.
-type tap struct {
-	i, j int // byte offset of the first and second source pixel or row
-	a, b int32
-}
-
-// taps reproduces OpenCV's coefficient tables for 8-bit INTER_LINEAR. Beyond
-// the border it resets the weight in x, but only repeats the row in y.
-func taps(src, dst, step int, vertical bool) []tap {
-	out := make([]tap, dst)
-	scale := 1 / (float64(dst) / float64(src)) // OpenCV inverts the inverse: the last bit differs from src/dst
-	for d := range out {
-		f := float32((float64(d)+0.5)*scale - 0.5)
-		s := int(math.Floor(float64(f)))
-		f -= float32(s)
-		if !vertical && (s < 0 || s >= src-1) {
-			s, f = min(max(s, 0), src-1), 0
-		}
-		out[d] = tap{
-			i: step * min(max(s, 0), src-1), j: step * min(max(s+1, 0), src-1),
-			a: int32(math.RoundToEven(float64((1 - f) * 2048))),
-			b: int32(math.RoundToEven(float64(f * 2048))),
-		}
-	}
-	return out
-}
-
-func (g Geometry) bilinear(dst []float32, im *Image) {
-	xs, ys := taps(im.W, g.ScaledW, 3, false), taps(im.H, g.ScaledH, 3*im.W, true)
-	for y, v := range ys {
-		r, gr, b := g.planes(dst, y)
-		p, q := im.Pix[v.i:v.i+3*im.W], im.Pix[v.j:v.j+3*im.W]
-		for x, h := range xs {
-			p0, p1 := p[h.i:h.i+3:h.i+3], p[h.j:h.j+3:h.j+3]
-			q0, q1 := q[h.i:h.i+3:h.i+3], q[h.j:h.j+3:h.j+3]
-			r[x] = unit[blend(int32(p0[0])*h.a+int32(p1[0])*h.b, int32(q0[0])*h.a+int32(q1[0])*h.b, v.a, v.b)]
-			gr[x] = unit[blend(int32(p0[1])*h.a+int32(p1[1])*h.b, int32(q0[1])*h.a+int32(q1[1])*h.b, v.a, v.b)]
-			b[x] = unit[blend(int32(p0[2])*h.a+int32(p1[2])*h.b, int32(q0[2])*h.a+int32(q1[2])*h.b, v.a, v.b)]
-		}
-	}
-}
-
-// blend is OpenCV's vertical pass: it drops bits before and between, so the
-// order of shifts matters.
-func blend(p, q, a, b int32) uint8 {
-	return uint8((a*(p>>4)>>16 + b*(q>>4)>>16 + 2) >> 2)
+	return s[:n]
 }

@@ -1,11 +1,8 @@
 package imaging
 
 import (
-	"bytes"
 	"errors"
 	"runtime"
-	"slices"
-	"strings"
 	"sync"
 	"unsafe"
 
@@ -26,9 +23,10 @@ type libjpegTurbo struct {
 
 // Constants of turbojpeg.h.
 const (
-	tjRGB     = 0  // TJPF_RGB
-	tjCMYK    = 11 // TJPF_CMYK
-	tjWarning = 0  // TJERR_WARNING: decoded, but something was off
+	tjRGB     = 0     // TJPF_RGB
+	tjCMYK    = 11    // TJPF_CMYK
+	tjWarning = 0     // TJERR_WARNING: decoded, but something was off
+	tjLimit   = 32768 // TJFLAG_LIMITSCANS: an attacker's scan costs a pass over the photo
 	tjcsCMYK  = 3
 	tjcsYCCK  = 4
 )
@@ -83,6 +81,8 @@ func Backend() string {
 // one that is used again carries tables from photo to photo: a damaged photo
 // would spoil those after it.
 func (t *libjpegTurbo) decode(im *Image, photo []byte) error {
+	runtime.LockOSThread() // the library keeps the text of a warning by thread
+	defer runtime.UnlockOSThread()
 	h := t.initialise()
 	if h == 0 {
 		return errors.New("libjpeg-turbo: no memory for a decompressor")
@@ -107,7 +107,7 @@ func (t *libjpegTurbo) decode(im *Image, photo []byte) error {
 	if colorspace == tjcsCMYK || colorspace == tjcsYCCK {
 		dst, format = make([]byte, 4*im.W*im.H), tjCMYK
 	}
-	if t.decompress(h, src, uintptr(len(photo)), unsafe.Pointer(unsafe.SliceData(dst)), width, 0, height, format, 0) != 0 {
+	if t.decompress(h, src, uintptr(len(photo)), unsafe.Pointer(unsafe.SliceData(dst)), width, 0, height, format, tjLimit) != 0 {
 		if err := t.fault(h, photo); err != nil {
 			return err
 		}
@@ -119,38 +119,9 @@ func (t *libjpegTurbo) decode(im *Image, photo []byte) error {
 	return nil
 }
 
-// tolerated begin the warnings after which a photo is still whole: junk between
-// segments and flipped bits are common in the wild, and OpenCV and browsers
-// show such photos. The library's own code for "only a warning" cannot tell:
-// it stays set when a fatal error follows.
-var tolerated = []string{
-	"Corrupt JPEG data:", "Inconsistent progression sequence", "Invalid SOS parameters",
-	"Unknown Adobe color transform", "Warning:",
-}
-
-// fault says whether the last message of a handle matters. A photo cut short is
-// only a warning to the library, which paints the rest grey; here it is an
-// error, since boxes on half a photo mislead. The library keeps the first
-// warning alone, so the end is looked for too.
+// fault says whether the last message of a handle matters. The library's own
+// code for "only a warning" cannot tell: it stays set when a fatal error
+// follows.
 func (t *libjpegTurbo) fault(h uintptr, photo []byte) error {
-	message := t.message(h)
-	if t.code(h) == tjWarning && slices.ContainsFunc(tolerated, func(p string) bool { return strings.HasPrefix(message, p) }) {
-		if jpegEnds(photo) {
-			return nil
-		}
-		message = "Premature end of JPEG file"
-	}
-	if strings.Contains(message, "Unsupported") || strings.Contains(message, "not supported") {
-		return errs.Permanentf(Unsupported, "decode JPEG: %s", message)
-	}
-	return errs.Permanentf(Unreadable, "decode JPEG: %s", message)
-}
-
-// jpegEnds reports whether an end marker follows the pixels.
-func jpegEnds(p []byte) bool {
-	header := 0
-	for s := range jpegSegments(p) {
-		header = s.end
-	}
-	return bytes.Contains(p[header:], []byte{0xff, 0xd9})
+	return jpegFault(t.message(h), t.code(h) == tjWarning, photo)
 }
