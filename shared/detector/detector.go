@@ -72,7 +72,7 @@ func Open(model []byte, o Options) (*Detector, error) {
 	}
 	d.openLoaded(model)
 	for range o.Workers {
-		w, err := newWorker(spec)
+		w, err := newWorker(spec, o.MaxPixels)
 		if err != nil {
 			return nil, errors.Join(err, d.Close())
 		}
@@ -204,18 +204,16 @@ func (w *worker) detect(ctx context.Context, d *Detector, photo []byte, q Query,
 		return took
 	}
 	r.Timings.Wait = lap()
-	if err := imaging.DecodeInto(&w.image, photo, imaging.Options{MaxPixels: d.options.MaxPixels}); err != nil {
+	g, err := w.loader.Load(w.input, photo, d.fit)
+	if err != nil {
 		return r, err
 	}
-	r.Width, r.Height = w.image.W, w.image.H
+	r.Width, r.Height = g.PhotoW, g.PhotoH
 	r.Timings.Decode = lap()
-	g := d.fit(w.image.W, w.image.H)
-	input := w.input[:3*g.InputW*g.InputH]
-	g.Letterbox(input, &w.image)
-	r.Stats = imaging.MeasureInput(input, g)
+	r.Stats = imaging.MeasureInput(w.input, g)
 	r.Timings.Preprocess = lap()
 	var boxes []box
-	err := d.choose().run(ctx, w, g.InputW, g.InputH, func(out []float32, shape []int64) (err error) {
+	err = d.choose().run(ctx, w, g.InputW, g.InputH, func(out []float32, shape []int64) (err error) {
 		r.Timings.Inference = lap()
 		boxes, err = d.decode(w, out, shape, q)
 		return err

@@ -73,8 +73,10 @@ func (s *suppressor) find(out []float32, classes, n int, conf float32, keeps fun
 		best[i], class[i] = conf, -1
 	}
 	for c := range classes {
-		for i, v := range out[(4+c)*n : (5+c)*n] {
-			if v > best[i] {
+		scores := out[(4+c)*n : (5+c)*n]
+		class, best := class[:len(scores)], best[:len(scores)]
+		for i, v := range scores {
+			if v > conf && v > best[i] { // the first is almost always false, and needs no memory
 				best[i], class[i] = v, int32(c)
 			}
 		}

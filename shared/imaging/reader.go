@@ -57,6 +57,7 @@ func (l *Loader) Load(dst []float32, photo []byte, fit func(photoW, photoH int) 
 			return g, jpegFault(err.Error(), false, photo)
 		}
 	}
+	defer l.forget()
 	if err := decode(&l.image, photo, info); err != nil {
 		return g, err
 	}
@@ -64,6 +65,16 @@ func (l *Loader) Load(dst []float32, photo []byte, fit func(photoW, photoH int) 
 		return g, errs.Permanentf(Unreadable, "photo decodes to %dx%d pixels where its header says %dx%d", l.image.W, l.image.H, w, h)
 	}
 	return g, l.sampler.write(dst, pixels{l.image.Pix, w})
+}
+
+// kept is the memory of pixels that waits for the next photo: 12 megapixels.
+const kept = 36 << 20
+
+// forget frees the memory of an unusually large photo.
+func (l *Loader) forget() {
+	if cap(l.image.Pix) > kept {
+		l.image = Image{}
+	}
 }
 
 // stream holds two rows of a photo that is read only once.

@@ -132,9 +132,9 @@ func TestLoad_randomPhotosRowByRowEqualWhole(t *testing.T) {
 	need(t)
 	e := newEncoder(t)
 	r := rand.New(rand.NewPCG(5, 6))
-	for n := range 150 {
+	for n := range 60 {
 		w, h := 1+r.IntN(90), 1+r.IntN(90)
-		if n%50 == 0 {
+		if n%20 == 0 {
 			w, h = 650+r.IntN(700), 650+r.IntN(700)
 		}
 		pix := make([]byte, 3*w*h)
@@ -175,7 +175,7 @@ func TestLoad_everyPrefixIsRefusedAlike(t *testing.T) {
 			if _, err := l.Load(dst, photo[:n:n], some["rect"]); err == nil {
 				t.Fatalf("the first %d of %d bytes of %s are accepted", n, len(photo), name)
 			}
-			if n%50 == 0 {
+			if n%20 == 0 {
 				alike(t, fmt.Sprintf("%d bytes of %s", n, name), photo[:n:n], some)
 			}
 		}
