@@ -4,7 +4,26 @@ import (
 	"cmp"
 	"math"
 	"slices"
+
+	"github.com/litterloop/litterloop/shared/errs"
 )
+
+// SizeUndeclared: neither a photo nor a declared size to clip boxes by.
+const SizeUndeclared errs.Code = "size-unknown"
+
+// Declared takes the labels' word for a photo; its name stands for its content.
+func Declared(p LabelledPhoto) Seen {
+	var s Seen
+	s.MD5, s.Width, s.Height = MD5Hex([]byte(p.Name)), p.Width, p.Height
+	if p.Width == 0 || p.Height == 0 {
+		s.Fault = errs.Permanentf(SizeUndeclared, "the labels declare no width and height")
+	}
+	return s
+}
+
+// Renamed tells whether a photo's file in a version, of Distinct, is another than
+// whoever named the photo expects.
+func Renamed(name, file string) bool { return file != withoutImages(name) }
 
 // Rank places a photo, by its content's MD5, among those that are held out first:
 // uniform, and the same for ever.

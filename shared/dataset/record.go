@@ -75,7 +75,7 @@ func NewRecord(batch string, l Labels, seen map[string]Seen) Record {
 				r.Add(SizeDiffers, fmt.Sprintf("%s: declared %dx%d, is %dx%d", p.Name, p.Width, p.Height, s.Width, s.Height))
 			}
 			out.Boxes = Clip(p.pixels(s.Width, s.Height), s.Width, s.Height, p.Name, &r)
-			if out.File != withoutImages(out.Name) {
+			if Renamed(out.Name, out.File) {
 				r.Add(NameChanged, fmt.Sprintf("%s: %s", out.Name, out.File))
 			}
 		}

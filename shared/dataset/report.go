@@ -107,6 +107,14 @@ func photoFault(code errs.Code) string {
 	return "the photo cannot be used"
 }
 
+// Explain is a finding of a code without a count or examples.
+func Explain(code errs.Code) Finding {
+	if e, ok := explained[code]; ok {
+		return Finding{Code: code, Kind: e.kind, Message: e.message}
+	}
+	return Finding{Code: code, Kind: Quarantined, Message: photoFault(code)}
+}
+
 // WithExtra adds to a batch's findings the files that its labels do not name, in
 // place of those that findings tell of already. They are no part of the batch's
 // record: what is not used makes no other version.

@@ -7,8 +7,7 @@ package coco
 import "math"
 
 // ID is an image's, annotation's or category's id. Ids written as text that is
-// no integer are numbered from the far end of the range, so that one file's ids
-// compare as they should; ids of two files do not compare.
+// no integer are a hash of it at the far end of the range.
 type ID int64
 
 // NoID stands for an id that is missing, null or not an id.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"math"
 	"strconv"
@@ -37,7 +38,7 @@ type Visitor struct {
 
 // Walk reads as Read does and keeps nothing.
 func Walk(r io.Reader, limits Limits, v Visitor) error {
-	d := decoder{scanner: newScanner(r, limits.Bytes), limits: limits, visit: v, named: map[string]ID{}}
+	d := decoder{scanner: newScanner(r, limits.Bytes), limits: limits, visit: v}
 	var seenImages, seenAnnotations bool
 	if c := d.peek(); d.err == nil && (bytes.HasPrefix(d.buf[d.pos:], []byte("\xff\xfe")) || bytes.HasPrefix(d.buf[d.pos:], []byte("\xfe\xff"))) {
 		d.fail("the file is UTF-16: save it as UTF-8") // its byte order mark, as Windows' tools write it
@@ -80,7 +81,6 @@ type decoder struct {
 	*scanner
 	limits Limits
 	visit  Visitor
-	named  map[string]ID // ids written as text
 
 	images, annotations, categories int
 	now                             Annotation // that is being read
@@ -240,18 +240,25 @@ func (d *decoder) id() ID {
 		if len(text) > maxID {
 			return NoID
 		}
-		id, ok := d.named[string(text)]
-		if !ok {
-			id = NoID + 1 + ID(len(d.named))
-			d.named[string(text)] = id
-		}
-		return id
+		return textID(text)
 	}
 	f, ok := d.float()
 	if !ok || f != math.Trunc(f) || math.Abs(f) >= 1<<53 {
 		return NoID
 	}
 	return ID(f)
+}
+
+// textID is a hash, so that millions of ids take no memory and have the same
+// number in every pass over the labels. Of ten million ids two have the same
+// with a probability of one in a hundred thousand.
+func textID(text []byte) ID {
+	h := fnv.New64a()
+	h.Write(text)
+	v := h.Sum64()
+	v = (v ^ v>>33) * 0xff51afd7ed558ccd // FNV leaves the upper bits of short texts alike
+	v = (v ^ v>>33) * 0xc4ceb9fe1a85ec53
+	return NoID + 1 + ID((v^v>>33)>>2)
 }
 
 // box reads an array of four numbers; ok is false for anything else.

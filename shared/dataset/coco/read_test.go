@@ -31,7 +31,7 @@ func TestRead(t *testing.T) {
 		{"literals that Python writes", `{"images":[],"annotations":[{"id":1,"bbox":[NaN,Infinity,-Infinity,1e999]}]}`,
 			File{Annotations: []Annotation{{1, NoID, NoID, [4]float64{math.NaN(), math.Inf(1), math.Inf(-1), math.Inf(1)}, true, false}}}},
 		{"ids as text", `{"images":[{"id":"a"},{"id":"12"}],"annotations":[{"id":"b","image_id":"a"},{"id":null,"image_id":12}]}`,
-			File{Images: []Image{{ID: NoID + 1}, {ID: 12}}, Annotations: []Annotation{{ID: NoID + 2, Image: NoID + 1, Category: NoID}, {ID: NoID, Image: 12, Category: NoID}}}},
+			File{Images: []Image{{ID: textID([]byte("a"))}, {ID: 12}}, Annotations: []Annotation{{ID: textID([]byte("b")), Image: textID([]byte("a")), Category: NoID}, {ID: NoID, Image: 12, Category: NoID}}}},
 		{"ids that are none", `{"images":[{"id":1.5,"width":"30","height":-4},{"id":2.0,"width":null},{"id":[1]},7],"annotations":[]}`,
 			File{Images: []Image{{ID: NoID, Width: 30}, {ID: 2}, {ID: NoID}}}},
 		{"polygons without a box", `{"images":[],"annotations":[{"segmentation":[[10,20,30,20,30,40.5],[5,25,6,26,7,27]]}]}`,

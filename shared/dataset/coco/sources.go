@@ -16,7 +16,7 @@ type Source struct {
 // Sources reads the images of labels and where their photos are to be had. Its
 // errors are Read's.
 func Sources(r io.Reader, limits Limits) ([]Source, error) {
-	d := decoder{scanner: newScanner(r, limits.Bytes), limits: limits, named: map[string]ID{}}
+	d := decoder{scanner: newScanner(r, limits.Bytes), limits: limits}
 	var all []Source
 	seen := false
 	d.object(func(key string) {

@@ -51,9 +51,6 @@ type Summary struct {
 // photoMissing: the labels name a photo that is not beside them.
 const photoMissing errs.Code = "photo-missing"
 
-// sizeUnknown: neither a photo nor a declared size to clip boxes by.
-const sizeUnknown errs.Code = "size-unknown"
-
 // photoTooLarge is the code that imaging has for too many pixels.
 const photoTooLarge errs.Code = "photo-too-large"
 
@@ -175,7 +172,7 @@ func look(ctx context.Context, files map[string]string, labels dataset.Labels, o
 	seen := make(map[string]dataset.Seen, len(labels.Photos))
 	if o.LabelsOnly {
 		for _, p := range labels.Photos {
-			seen[p.Name] = declared(p)
+			seen[p.Name] = dataset.Declared(p)
 		}
 		return seen, nil
 	}
@@ -222,16 +219,6 @@ func inspectFile(file string, policy dataset.Policy) (dataset.Seen, error) {
 
 // shard spreads many files over directories.
 func shard(index int) string { return fmt.Sprintf("%04d/%d", index/1000, index) }
-
-// declared takes the labels' word for a photo; its name stands for its content.
-func declared(p dataset.LabelledPhoto) dataset.Seen {
-	var s dataset.Seen
-	s.MD5, s.Width, s.Height = dataset.MD5Hex([]byte(p.Name)), p.Width, p.Height
-	if p.Width == 0 || p.Height == 0 {
-		s.Fault = errs.Permanentf(sizeUnknown, "the labels declare no width and height")
-	}
-	return s
-}
 
 // directories makes every directory that photos and labels need.
 func directories(out string, photos []dataset.Photo, labelsOnly bool) error {

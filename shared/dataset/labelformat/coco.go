@@ -57,7 +57,7 @@ func readOneCOCO(ctx context.Context, t Tree, doc string, p dataset.Policy) (dat
 		return dataset.Labels{}, cmp.Or(onlyPermanent(err), err)
 	}
 	for i := range f.Images {
-		f.Images[i].FileName = uploaded(f.Images[i].FileName)
+		f.Images[i].FileName = Uploaded(f.Images[i].FileName)
 	}
 	return dataset.FromCOCO(f)
 }
@@ -81,9 +81,9 @@ func subset(doc string) string {
 	return strings.TrimSuffix(s, ".json")
 }
 
-// uploaded turns the address that Label Studio has of a photo, where it did not
+// Uploaded turns the address that Label Studio has of a photo, where it did not
 // export the photo itself, into the photo's name.
-func uploaded(name string) string {
+func Uploaded(name string) string {
 	if scheme, _, ok := strings.Cut(name, "://"); ok && scheme != "" && !strings.ContainsAny(scheme, `/\ `) {
 		if u, err := url.Parse(name); err == nil {
 			return path.Base(path.Join("/", cmp.Or(u.Query().Get("d"), u.Path)))
