@@ -19,9 +19,9 @@ func Clip(boxes []Box, w, h int, name string, r *Report) []Box {
 			r.Add(BoxOutside, describeBox(name, b))
 			continue
 		case b.X < 0 || b.Y < 0:
-			r.Add(BoxNegativeOrigin, describeBox(name, b))
+			r.Add(BoxNegativeOrigin, describeBox(name, b)+describeCut(max(-b.X, -b.Y, right-width, bottom-height)))
 		case right > width+edge || bottom > height+edge:
-			r.Add(BoxBeyondEdge, describeBox(name, b))
+			r.Add(BoxBeyondEdge, describeBox(name, b)+describeCut(max(right-width, bottom-height)))
 		}
 		b.X, b.Y = max(b.X, 0), max(b.Y, 0)
 		if right > width {
@@ -49,6 +49,8 @@ func Clip(boxes []Box, w, h int, name string, r *Report) []Box {
 // edge is how far in pixels a box may pass its photo's edge unreported:
 // rounding, no more.
 const edge = 1e-3
+
+func describeCut(pixels float64) string { return fmt.Sprintf(" cut by %.3g px", pixels) }
 
 func describeBox(name string, b Box) string {
 	return fmt.Sprintf("%s: [%.6g %.6g %.6g %.6g]", name, b.X, b.Y, b.W, b.H)

@@ -74,6 +74,9 @@ func NewRecord(batch string, l Labels, seen map[string]Seen) Record {
 			if p.Width > 0 && p.Height > 0 && !(p.Width == s.Width && p.Height == s.Height) && !(p.Width == s.Height && p.Height == s.Width) {
 				r.Add(SizeDiffers, fmt.Sprintf("%s: declared %dx%d, is %dx%d", p.Name, p.Width, p.Height, s.Width, s.Height))
 			}
+			if p.Width == s.Height && p.Height == s.Width && s.Width != s.Height {
+				r.Add(OrientationSuspect, fmt.Sprintf("%s: declared %dx%d, is %dx%d when turned as EXIF's orientation %d says", p.Name, p.Width, p.Height, s.Width, s.Height, s.Orientation))
+			}
 			out.Boxes = Clip(p.pixels(s.Width, s.Height), s.Width, s.Height, p.Name, &r)
 			if Renamed(out.Name, out.File) {
 				r.Add(NameChanged, fmt.Sprintf("%s: %s", out.Name, out.File))

@@ -38,6 +38,7 @@ const (
 	NameMissing         errs.Code = "name-missing"
 	PhotoNotInLabels    errs.Code = "photo-not-in-labels"
 	SizeDiffers         errs.Code = "size-differs"
+	OrientationSuspect  errs.Code = "orientation-suspect"
 	NameChanged         errs.Code = "name-changed"
 	CategoryNameless    errs.Code = "category-nameless"
 	LabelsElsewhere     errs.Code = "labels-elsewhere"
@@ -80,10 +81,17 @@ var explained = map[errs.Code]struct {
 	NameMissing:         {Quarantined, "the image has no file_name"},
 	PhotoNotInLabels:    {Note, "the file is not named by the labels, and is not used"},
 	SizeDiffers:         {Note, "the declared size is not the photo's, not even turned: check that the boxes fit"},
+	OrientationSuspect:  {Note, "the labels declare the size that the photo has before it is turned as EXIF says: boxes are taken to be of the turned photo, check that they fit"},
 	NameChanged:         {Note, "the name is different in the version, so that it works on every file system and has labels of its own"},
 	CategoryNameless:    {Note, "the category has no name and is called after its id"},
 	LabelsElsewhere:     {Note, "labels are read from " + LabelsFile + " at the top of the batch alone: drop them under that name"},
 	BatchLost:           {Quarantined, "so much of the batch cannot be used that nothing of it is: mend what the other codes name and drop it again"},
+}
+
+// Explained tells whether converting makes findings of a code.
+func Explained(code errs.Code) bool {
+	_, ok := explained[code]
+	return ok || code == photoUnreadable || code == photoUnsupported || code == photoTooLarge
 }
 
 // Codes of photos that cannot be used, as those who look at photos give them.

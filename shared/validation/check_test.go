@@ -53,11 +53,33 @@ func TestCheck(t *testing.T) {
 		passed bool
 	}{
 		{"nothing", func(world) {}, nil, true},
+		{"no photo to train on", func(w world) { w.v.Splits[dataset.Train] = dataset.Counts{} }, []errs.Code{TooFewTrain}, false},
+		{"boxes that label files cannot hold", func(w world) {
+			w.photos[0].Width = 40_000_000
+			look(w, 0, func(m *dataset.Measured) { m.Width = 40_000_000 })
+			w.photos[0].Boxes = []dataset.Box{{X: 333_333.33, Y: 10, W: 3_333_333.3, H: 100}}
+		}, []errs.Code{RoundTrip, TinyBox}, false},
+		{"what converting left out, cut and found twice", func(w world) {
+			found := func(code errs.Code, kind dataset.Kind) dataset.Finding {
+				return dataset.Finding{Code: code, Kind: kind, Message: "m", Count: 3, Examples: []string{"a.jpg: [-5 0 9 9] cut by 5 px", "b.jpg"}}
+			}
+			*w.batches = []dataset.BatchStatus{{Batch: "b", State: dataset.Converted, Findings: []dataset.Finding{
+				found(dataset.BoxNotFinite, dataset.Quarantined), found(dataset.BoxEmpty, dataset.Quarantined), found(dataset.BoxOutside, dataset.Quarantined),
+				found(dataset.BoxNegativeOrigin, dataset.Clipped), found(dataset.BoxBeyondEdge, dataset.Clipped), found(dataset.PhotoDuplicate, dataset.Duplicate),
+				found(dataset.NameChanged, dataset.Note)}}}
+		}, []errs.Code{dataset.BoxNotFinite, dataset.BoxEmpty, dataset.BoxOutside, dataset.BoxNegativeOrigin, dataset.BoxBeyondEdge, dataset.PhotoDuplicate}, true},
+		{"labels of photos before they were turned", func(w world) {
+			*w.batches = []dataset.BatchStatus{{Batch: "b", State: dataset.Converted, Findings: []dataset.Finding{{Code: dataset.OrientationSuspect, Kind: dataset.Note, Message: "m", Count: 1, Examples: []string{"a.jpg"}}}}}
+		}, []errs.Code{dataset.OrientationSuspect}, true},
+		{"a finding of converting that the policy forbids", func(w world) {
+			*w.batches = []dataset.BatchStatus{{Batch: "b", State: dataset.Converted, Findings: []dataset.Finding{{Code: dataset.BoxNotFinite, Kind: dataset.Quarantined, Message: "m", Count: 1, Examples: []string{"a.jpg"}}}}}
+			w.policy.Severities = map[errs.Code]Severity{dataset.BoxNotFinite: Block}
+		}, []errs.Code{dataset.BoxNotFinite}, false},
 		{"no photo held out", func(w world) { w.v.Splits[dataset.Val] = dataset.Counts{} }, []errs.Code{TooFewVal}, false},
 		{"nothing labelled", func(w world) { w.v.Counts.Boxes = 0 }, []errs.Code{NoBoxes}, false},
 		{"a photo in both splits", func(w world) { w.photos[1].MD5 = w.photos[0].MD5 }, []errs.Code{SplitLeak}, false},
 		{"a photo in two batches", func(w world) { w.photos[2].MD5 = w.photos[0].MD5 }, []errs.Code{BatchesShare}, true},
-		{"a box outside", func(w world) { w.photos[0].Boxes[0].X = 600 }, []errs.Code{BoxOutside}, false},
+		{"a box outside", func(w world) { w.photos[0].Boxes[0].X = 600 }, []errs.Code{NotClipped}, false},
 		{"a tiny box", func(w world) { w.photos[0].Boxes[0].W = 3 }, []errs.Code{TinyBox}, true},
 		{"one object labelled twice", func(w world) { w.photos[0].Boxes = append(w.photos[0].Boxes, w.photos[0].Boxes[0]) }, []errs.Code{DuplicateBox}, true},
 		{"one object, two opinions", func(w world) {
@@ -100,7 +122,7 @@ func TestCheck(t *testing.T) {
 			*w.batches = []dataset.BatchStatus{{Batch: "other", State: dataset.Converted, Findings: []dataset.Finding{{Code: dataset.SizeDiffers, Kind: dataset.Note, Count: 1, Examples: []string{"a.jpg"}}}}}
 		}, nil, true},
 		{"sizes that differ from the labels'", func(w world) {
-			*w.batches = []dataset.BatchStatus{{Batch: "b", State: dataset.Converted, Counts: dataset.Counts{Photos: 20, Boxes: 40}, Findings: []dataset.Finding{{Code: dataset.SizeDiffers, Kind: dataset.Note, Count: 12, Examples: []string{"a.jpg"}}}}}
+			*w.batches = []dataset.BatchStatus{{Batch: "b", State: dataset.Converted, Counts: dataset.Counts{Photos: 20, Boxes: 40}, Findings: []dataset.Finding{{Code: dataset.SizeDiffers, Kind: dataset.Note, Message: "m", Count: 12, Examples: []string{"a.jpg"}}}}}
 		}, []errs.Code{SizeDiffers}, true},
 		{"what the policy lets pass", func(w world) {
 			w.photos[1].MD5 = w.photos[0].MD5

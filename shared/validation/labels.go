@@ -51,7 +51,7 @@ func checkBoxes(f *findings, p dataset.Photo) {
 	const rounding = 1e-6
 	for i, b := range p.Boxes {
 		if b.X < 0 || b.Y < 0 || b.X+b.W > float64(p.Width)+rounding || b.Y+b.H > float64(p.Height)+rounding {
-			f.add(BoxOutside, Example{Photo: p.Path, Box: &b})
+			f.add(NotClipped, Example{Photo: p.Path, Box: &b})
 		}
 		if side := min(b.W, b.H) * scale; side < f.policy.TinyBox {
 			f.add(TinyBox, Example{Photo: p.Path, Box: &b, Note: fmt.Sprintf("%.1f px at %d", side, f.policy.ImageSize)})
@@ -141,22 +141,26 @@ func checkClasses(f *findings, v dataset.Version, photos []dataset.Photo) {
 	}
 }
 
-// checkBatches looks at what converting the batches found.
+// checkBatches takes over what converting the batches found: what was left out,
+// cut or there twice, and doubts about sizes.
 func checkBatches(f *findings, v dataset.Version, batches []dataset.BatchStatus) {
 	for _, b := range batches {
 		if b.State != dataset.Converted || !slices.Contains(v.Batches, b.Batch) {
 			continue
 		}
 		for _, found := range b.Findings {
-			if found.Code != dataset.SizeDiffers {
+			if found.Kind == dataset.Note && found.Code != dataset.SizeDiffers && found.Code != dataset.OrientationSuspect {
 				continue
 			}
-			for _, e := range found.Examples {
-				f.add(SizeDiffers, Example{Note: b.Batch + "/" + e})
+			examples := make([]Example, len(found.Examples))
+			for i, e := range found.Examples {
+				examples[i] = Example{Note: b.Batch + "/" + e}
 			}
-			if known := f.byCode[SizeDiffers]; known != nil {
-				known.Count += found.Count - len(found.Examples)
+			severity, message := Warn, found.Message
+			if d, ok := defaults[found.Code]; ok {
+				severity, message = d.severity, d.message
 			}
+			f.addAs(found.Code, severity, message, found.Count, examples...)
 		}
 	}
 }

@@ -53,13 +53,15 @@ type Policy struct {
 	Blurred float64 `json:"blurred" yaml:"blurred"`
 	// ContactSheet is the number of photos drawn in the report.
 	ContactSheet int `json:"contact_sheet" yaml:"contact_sheet"`
+	// ClassSheet is the number of boxes drawn in the report, class by class.
+	ClassSheet int `json:"class_sheet" yaml:"class_sheet"`
 }
 
 // DefaultPolicy blocks what would spoil a training and warns of the rest.
 func DefaultPolicy() Policy {
 	return Policy{
 		MinTrain: 1, MinVal: 1, ImageSize: 640, TinyBox: 4, MinBoxes: 10, MaxImbalance: 50, DuplicateIoU: 0.95,
-		NearDuplicateBits: 2, MaxEmpty: 0.5, Dark: 30, Bright: 235, Blurred: 8, ContactSheet: 24,
+		NearDuplicateBits: 2, MaxEmpty: 0.5, Dark: 30, Bright: 235, Blurred: 8, ContactSheet: 24, ClassSheet: 48,
 	}
 }
 
@@ -72,7 +74,7 @@ func (p Policy) Validate() error {
 		}
 	}
 	for code, s := range p.Severities {
-		_, known := defaults[code]
+		known := explained(code)
 		fault(!known, "severities: there is no code %q", code)
 		fault(!slices.Contains([]Severity{Block, Warn, Ignore}, s), "severities: %s is %q: use block, warn or ignore", code, s)
 	}
@@ -87,6 +89,7 @@ func (p Policy) Validate() error {
 	fault(!(p.MaxEmpty >= 0 && p.MaxEmpty <= 1), "max_empty is %v: it must be in 0 to 1", p.MaxEmpty)
 	fault(!(p.Dark <= p.Bright), "dark is %v and bright is %v: dark must not be above bright", p.Dark, p.Bright)
 	fault(p.ContactSheet < 0, "contact_sheet is %d: it must not be negative", p.ContactSheet)
+	fault(p.ClassSheet < 0, "class_sheet is %d: it must not be negative", p.ClassSheet)
 	return errors.Join(faults...)
 }
 

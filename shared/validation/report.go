@@ -31,7 +31,7 @@ var reportPage = template.Must(template.New("report").Funcs(template.FuncMap{
 // report renders report.html: one file, nothing fetched.
 func report(ctx context.Context, b blob.Bucket, v dataset.Version, photos []dataset.Photo, batches []dataset.BatchStatus, measured map[string]dataset.Measured, r Result, policy Policy) ([]byte, error) {
 	batches = slices.DeleteFunc(slices.Clone(batches), func(b dataset.BatchStatus) bool { return !slices.Contains(v.Batches, b.Batch) })
-	tiles, err := contactSheet(ctx, b, v, photos, r, policy.ContactSheet)
+	sheets, err := contactSheets(ctx, b, v, photos, r, policy)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +48,7 @@ func report(ctx context.Context, b blob.Bucket, v dataset.Version, photos []data
 	}
 	var out bytes.Buffer
 	err = reportPage.Execute(&out, map[string]any{
-		"Version": v, "Result": r, "Blocking": r.Blocking(), "Classes": classRows(v, photos), "Batches": batches, "Tiles": tiles,
+		"Version": v, "Result": r, "Blocking": r.Blocking(), "Classes": classRows(v, photos), "Batches": batches, "Sheets": sheets,
 		"Charts": []chart{
 			logHistogram("Box size", fmt.Sprintf("square root of area, pixels at %d", policy.ImageSize), sizes),
 			histogram("Boxes a photo", "", perPhoto, 16),

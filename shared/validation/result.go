@@ -22,7 +22,7 @@ const (
 	BatchesShare     errs.Code = "photo-in-several-batches"
 	SizeDiffers      errs.Code = "size-differs"
 	RoundTrip        errs.Code = "labels-inexact"
-	BoxOutside       errs.Code = "box-outside"
+	NotClipped       errs.Code = "box-not-clipped"
 	TinyBox          errs.Code = "box-tiny"
 	DuplicateBox     errs.Code = "box-duplicate"
 	ConflictingBox   errs.Code = "box-of-two-classes"
@@ -54,7 +54,7 @@ var defaults = map[errs.Code]struct {
 	BatchesShare:     {Warn, "the same photo is in several batches, each with its labels: drop corrected labels under the batch's own name"},
 	SizeDiffers:      {Warn, "labels declare another size than the photo has: check that the boxes fit"},
 	RoundTrip:        {Block, "boxes read back from the version's label files are not where they were"},
-	BoxOutside:       {Block, "a box lies outside its photo"},
+	NotClipped:       {Block, "a box of the version leaves its photo"},
 	TinyBox:          {Warn, "the box has a side of hardly any pixels at training size"},
 	DuplicateBox:     {Warn, "two boxes of one class lie on each other: one object labelled twice"},
 	ConflictingBox:   {Warn, "two boxes of different classes lie on each other: one object, two opinions"},
@@ -70,6 +70,13 @@ var defaults = map[errs.Code]struct {
 	Dark:             {Warn, "the photo is very dark"},
 	Bright:           {Warn, "the photo is very bright"},
 	Blurred:          {Warn, "the photo is blurred, or shows a plain surface"},
+}
+
+// explained tells whether there is a finding of this code: one of this package,
+// or one that converting makes.
+func explained(code errs.Code) bool {
+	_, own := defaults[code]
+	return own || dataset.Explained(code)
 }
 
 // Example is one place where a finding was made.
@@ -123,23 +130,24 @@ type findings struct {
 
 // add counts a finding; a note in the example tells what the code alone cannot.
 func (f *findings) add(code errs.Code, e Example) {
-	d := defaults[code]
-	severity, ok := f.policy.Severities[code]
-	if !ok {
-		severity = d.severity
+	f.addAs(code, defaults[code].severity, defaults[code].message, 1, e)
+}
+
+// addAs counts n times a finding of any code, with examples of them.
+func (f *findings) addAs(code errs.Code, severity Severity, message string, n int, examples ...Example) {
+	if s, ok := f.policy.Severities[code]; ok {
+		severity = s
 	}
 	if severity == Ignore {
 		return
 	}
 	found := f.byCode[code]
 	if found == nil {
-		found = &Finding{Code: code, Severity: severity, Message: d.message}
+		found = &Finding{Code: code, Severity: severity, Message: message}
 		f.byCode[code] = found
 	}
-	found.Count++
-	if len(found.Examples) < maxExamples {
-		found.Examples = append(found.Examples, e)
-	}
+	found.Count += n
+	found.Examples = append(found.Examples, examples[:min(len(examples), maxExamples-len(found.Examples))]...)
 }
 
 // sorted is what was found: what blocks first, then by code.
