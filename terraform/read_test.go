@@ -1,4 +1,4 @@
-package terraform
+package terraform_test
 
 import (
 	"os"
@@ -149,4 +149,41 @@ func items(t *testing.T, a *hclsyntax.Attribute) map[string]hcl.Expression {
 		out[key] = p.Value
 	}
 	return out
+}
+
+// alertNames are the alerts that monitoring declares: the keys of its queries,
+// and those that are no query.
+func alertNames(t *testing.T) []string {
+	t.Helper()
+	const file = "monitoring/alerts.tf"
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, diags := hclsyntax.ParseConfig(text, file, hcl.InitialPos)
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	var out []string
+	for _, b := range f.Body.(*hclsyntax.Body).Blocks {
+		if b.Type != "locals" {
+			continue
+		}
+		diags := hclsyntax.VisitAll(b.Body.Attributes["queries"].Expr.(hclsyntax.Node), func(n hclsyntax.Node) hcl.Diagnostics {
+			o, ok := n.(*hclsyntax.ObjectConsExpr)
+			if !ok {
+				return nil
+			}
+			for _, item := range o.Items {
+				if _, nested := item.ValueExpr.(*hclsyntax.ObjectConsExpr); nested {
+					out = append(out, hcl.ExprAsKeyword(item.KeyExpr))
+				}
+			}
+			return nil
+		})
+		if diags.HasErrors() {
+			t.Fatal(diags)
+		}
+	}
+	return append(out, "Drift", "Down", "CostBudget")
 }

@@ -1,6 +1,6 @@
-// Package terraform holds the declared cloud and the programs together: what
+// Package terraform_test holds the declared cloud and the programs together: what
 // the code looks for by name is what is declared, and nothing else is.
-package terraform
+package terraform_test
 
 import (
 	"go/ast"

@@ -131,6 +131,11 @@ variable "detector" {
   description = "The inference service. invokers are IAM members that may call it (public: everybody); photo_buckets are what gs:// photos may be read from, which its account must be allowed to."
 
   validation {
+    condition     = can(regex("^[0-9]+(Gi|Mi)$", var.detector.memory)) && can(tonumber(var.detector.cpu))
+    error_message = "Give memory such as 2Gi or 512Mi, and cpu as a number of processors in quotes."
+  }
+
+  validation {
     condition     = var.detector.concurrency >= 1 && var.detector.concurrency <= 1000
     error_message = "Cloud Run takes 1 to 1000 requests at once for an instance."
   }
@@ -173,6 +178,11 @@ variable "trainer" {
   })
   default     = {}
   description = "The embedded trainer's job; timeout in seconds of one attempt."
+
+  validation {
+    condition     = can(regex("^[0-9]+(Gi|Mi)$", var.trainer.memory)) && can(tonumber(var.trainer.cpu))
+    error_message = "Give memory such as 2Gi or 512Mi, and cpu as a number of processors in quotes."
+  }
 
   validation {
     condition     = var.trainer.timeout >= 60 && var.trainer.timeout <= 604800 && var.trainer.retries >= 0 && var.trainer.retries <= 10

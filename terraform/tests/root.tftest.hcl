@@ -264,3 +264,25 @@ run "a_source_that_is_not_there_is_refused" {
   }
   expect_failures = [var.function_source]
 }
+
+run "a_plan_tells_what_a_month_costs_as_the_command_line_does" {
+  command = plan
+
+  assert {
+    condition     = { for photos, sum in local.monthly : photos => format("%.2f", sum) } == jsondecode(file("tests/cost.json"))
+    error_message = "the sums differ from tests/cost.json, which `litterloop cost` is held to as well"
+  }
+}
+
+run "a_gpu_and_instances_that_stay_awake_cost_more" {
+  command = plan
+
+  variables {
+    detector    = { min_instances = 1 }
+    ultralytics = { gpu = "nvidia-l4", timeout = 3600 }
+  }
+  assert {
+    condition     = local.monthly["0"] > 20 && local.factors.gpu == 1
+    error_message = "what costs more is not told"
+  }
+}
