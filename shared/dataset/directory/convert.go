@@ -83,6 +83,23 @@ func Convert(ctx context.Context, from, out string, o Options) (s Summary, err e
 	if err != nil {
 		return s, err
 	}
+	s, ok, err := streamed(ctx, src, scratch, made, o)
+	if err != nil {
+		return s, err
+	}
+	if !ok {
+		if s, err = withPhotos(ctx, src, made, o); err != nil {
+			return s, err
+		}
+	}
+	if err := os.Remove(out); err != nil && !errors.Is(err, fs.ErrNotExist) { // an empty directory
+		return s, err
+	}
+	return s, os.Rename(made, out)
+}
+
+// withPhotos converts labels of any kind, with their photos where there are any.
+func withPhotos(ctx context.Context, src *source, made string, o Options) (s Summary, err error) {
 	labels, err := labelformat.Read(ctx, src, o.Policy)
 	if err != nil {
 		return s, err
@@ -100,13 +117,7 @@ func Convert(ctx context.Context, from, out string, o Options) (s Summary, err e
 	if err != nil {
 		return s, err
 	}
-	if s, err = write(ctx, made, labels, files, seen, o); err != nil {
-		return s, err
-	}
-	if err := os.Remove(out); err != nil && !errors.Is(err, fs.ErrNotExist) { // an empty directory
-		return s, err
-	}
-	return s, os.Rename(made, out)
+	return write(ctx, made, labels, files, seen, o)
 }
 
 // write lays the data set out in the directory out.
@@ -259,11 +270,15 @@ func link(from, to string) error {
 
 func summarise(rec dataset.Record) Summary {
 	counts := rec.Counts()
-	s := Summary{
-		Images: counts.Photos, Boxes: counts.Boxes, Classes: len(rec.Classes), Splits: map[dataset.Split]dataset.Counts{},
-		Clipped: map[errs.Code]int{}, Quarantined: map[errs.Code]int{}, Duplicates: map[errs.Code]int{}, Findings: rec.Findings,
-	}
-	for _, f := range rec.Findings {
+	s := Summary{Images: counts.Photos, Boxes: counts.Boxes, Classes: len(rec.Classes), Splits: map[dataset.Split]dataset.Counts{}}
+	s.sort(rec.Findings)
+	return s
+}
+
+// sort counts findings by what was done about them.
+func (s *Summary) sort(findings []dataset.Finding) {
+	s.Clipped, s.Quarantined, s.Duplicates, s.Findings = map[errs.Code]int{}, map[errs.Code]int{}, map[errs.Code]int{}, findings
+	for _, f := range findings {
 		switch f.Kind {
 		case dataset.Clipped:
 			s.Clipped[f.Code] = f.Count
@@ -273,5 +288,4 @@ func summarise(rec dataset.Record) Summary {
 			s.Duplicates[f.Code] = f.Count
 		}
 	}
-	return s
 }

@@ -169,11 +169,7 @@ func (s *source) photos(l dataset.Labels) map[string]string {
 	if s.root == "" {
 		return found
 	}
-	top := map[string]bool{} // spares looking for what no directory there can hold
-	entries, _ := os.ReadDir(s.root)
-	for _, e := range entries {
-		top[norm.NFC.String(e.Name())] = true
-	}
+	top, _ := s.top()
 	for _, p := range l.Photos {
 		for _, name := range finder.Candidates(p.Key()) {
 			if first, _, _ := strings.Cut(name, "/"); !top[first] {
@@ -186,6 +182,17 @@ func (s *source) photos(l dataset.Labels) map[string]string {
 		}
 	}
 	return found
+}
+
+// top are the names in the root: they spare looking for what no directory there
+// can hold.
+func (s *source) top() (map[string]bool, error) {
+	entries, err := os.ReadDir(s.root)
+	top := make(map[string]bool, len(entries))
+	for _, e := range entries {
+		top[norm.NFC.String(e.Name())] = true
+	}
+	return top, err
 }
 
 // onDisk is the file of a name below root, "" when there is none; on a Mac
