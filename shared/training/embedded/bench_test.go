@@ -24,7 +24,7 @@ func BenchmarkStep(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	e, err := newEngine(own{network.Config{Classes: drawing.Classes, Width: r.Width}, r.ImageSize}, r)
+	e, err := newEngine(own{network.Config{Classes: drawing.Classes, Width: r.Width}, r.ImageSize, r.ImageSize}, r)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -115,7 +115,7 @@ func BenchmarkContinue(b *testing.B) {
 		b.ReportMetric((cpuTime() - start).Seconds(), "cpu-s/op")
 		for name, m := range map[string]*Model{"before": first, "after": second} {
 			for kind, samples := range heldOut {
-				photos, err := decodeVal(b.Context(), samples, own{imageSize: r.ImageSize})
+				photos, err := decodeVal(b.Context(), samples, own{serveSize: r.ImageSize})
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -31,6 +31,7 @@ type checkpointHeader struct {
 	Step     int               `json:"step"`     // steps done
 	Classes  []string          `json:"classes"`
 	Width    int               `json:"width"`
+	Base     string            `json:"base,omitempty"` // SHA-256 of the pretrained detector that it began with
 	Layers   []checkpointLayer `json:"layers"`
 	Moments  bool              `json:"moments"`
 }

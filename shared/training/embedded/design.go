@@ -22,6 +22,7 @@ type design interface {
 	// fit is where a photo lies in the input.
 	fit(im *imaging.Image) imaging.Geometry
 	classes() []string
+	licence() string
 	// width is the recipe's, where the network has one.
 	width() int
 }
@@ -36,7 +37,8 @@ type still struct {
 // own is this package's own network.
 type own struct {
 	config    network.Config
-	imageSize int
+	imageSize int // while it learns
+	serveSize int // afterwards
 }
 
 func (o own) trainable(photos int) (*graph.Builder, graph.Pair, error) {
@@ -53,15 +55,19 @@ func (o own) raw(_ []*graph.Param, w graph.Weights) ([]byte, error) {
 }
 
 func (o own) export(_ []*graph.Param, w graph.Weights) ([]byte, error) {
-	return network.Export(o.config, w, o.imageSize), nil
+	return network.Export(o.config, w, o.serveSize), nil
 }
 
 // fit is the smallest input that a model of any shape takes.
 func (o own) fit(im *imaging.Image) imaging.Geometry {
-	return imaging.FitRect(im.W, im.H, o.imageSize, o.imageSize, network.MaxStride)
+	return imaging.FitRect(im.W, im.H, o.serveSize, o.serveSize, network.MaxStride)
 }
 
 func (o own) classes() []string { return o.config.Classes }
+
+// licence of a network that holds nothing but what it learned from the data: the
+// project's own.
+func (o own) licence() string { return "Apache-2.0" }
 
 func (o own) width() int { return o.config.Width }
 
@@ -69,5 +75,5 @@ func newDesign(data Data, r Recipe) (design, error) {
 	if r.Name == Finetune {
 		return newAdapted(data, r)
 	}
-	return own{network.Config{Classes: data.Classes, Width: r.Width}, r.ImageSize}, nil
+	return own{network.Config{Classes: data.Classes, Width: r.Width}, r.ImageSize, r.served()}, nil
 }

@@ -13,7 +13,8 @@ import (
 type adapted struct {
 	model     *pretrained.Model
 	names     []string
-	imageSize int
+	imageSize int // while it learns
+	serveSize int // afterwards
 	rate      float32
 	trunk     []byte
 	maps      []pretrained.Map
@@ -24,12 +25,12 @@ func newAdapted(data Data, r Recipe) (*adapted, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &adapted{model: m, names: data.Classes, imageSize: r.ImageSize, rate: float32(r.PretrainedRate)}
-	if m.Size != 0 && m.Size != r.ImageSize {
-		return nil, errs.Permanentf(InvalidRecipe, "the starting model takes %d pixels and no other size; set the recipe's image_size to %d, or start from a dynamic export", m.Size, m.Size)
+	a := &adapted{model: m, names: data.Classes, imageSize: r.ImageSize, serveSize: r.served(), rate: float32(r.PretrainedRate)}
+	if m.Size != 0 && (m.Size != r.ImageSize || m.Size != r.served()) {
+		return nil, errs.Permanentf(InvalidRecipe, "the starting model takes %d pixels and no other size; set the recipe's image_size to %d and serve_size to 0, or start from a dynamic export", m.Size, m.Size)
 	}
-	if r.ImageSize%m.MaxStride() != 0 {
-		return nil, errs.Permanentf(InvalidRecipe, "image_size is %d; the starting model needs a multiple of %d", r.ImageSize, m.MaxStride())
+	if r.ImageSize%m.MaxStride() != 0 || r.served()%m.MaxStride() != 0 {
+		return nil, errs.Permanentf(InvalidRecipe, "image_size is %d and serve_size %d; the starting model needs multiples of %d", r.ImageSize, r.ServeSize, m.MaxStride())
 	}
 	a.trunk, a.maps, err = m.Trunk(pretrained.Cut(r.Cut), r.ImageSize)
 	return a, err
@@ -60,17 +61,20 @@ func (a *adapted) raw(params []*graph.Param, w graph.Weights) ([]byte, error) {
 }
 
 func (a *adapted) export(params []*graph.Param, w graph.Weights) ([]byte, error) {
-	return a.model.Export(params, w.Params, a.names, a.imageSize, network.Properties(a.names, a.imageSize))
+	return a.model.Export(params, w.Params, a.names, network.Properties(a.names, a.serveSize))
 }
 
 // fit is the smallest input of a model of any shape, the only one of another.
 func (a *adapted) fit(im *imaging.Image) imaging.Geometry {
 	if a.model.Size != 0 {
-		return imaging.Fit(im.W, im.H, a.imageSize, a.imageSize)
+		return imaging.Fit(im.W, im.H, a.serveSize, a.serveSize)
 	}
-	return imaging.FitRect(im.W, im.H, a.imageSize, a.imageSize, a.model.MaxStride())
+	return imaging.FitRect(im.W, im.H, a.serveSize, a.serveSize, a.model.MaxStride())
 }
 
 func (a *adapted) classes() []string { return a.names }
+
+// licence is the starting model's: what was learned is a work derived from it.
+func (a *adapted) licence() string { return a.model.Licence }
 
 func (a *adapted) width() int { return 0 }

@@ -74,7 +74,7 @@ func (t *training) finish(ctx context.Context) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Model{Classes: t.data.Classes, ImageSize: t.recipe.ImageSize, Steps: t.done}
+	m := &Model{Classes: t.data.Classes, ImageSize: t.recipe.served(), Steps: t.done, Licence: t.design.licence()}
 	if m.ONNX, err = t.design.export(t.engine.params, w); err != nil {
 		return nil, err
 	}

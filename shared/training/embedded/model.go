@@ -21,6 +21,7 @@ type Model struct {
 	Metrics    modelpackage.Metrics // on Data.Val; zero where that is empty
 	HeldOut    []evaluation.Photo   // what Metrics come from: the labels of Data.Val and what was found
 	Steps      int                  // done
+	Licence    string               // of the weights: of what they began with, where they did not begin with nothing
 	predictor  *predictor
 }
 

@@ -15,11 +15,12 @@ import (
 // Runtime and number of threads.
 type Recipe struct {
 	Name      Kind   `yaml:"name" json:"name"`
-	Steps     int    `yaml:"steps" json:"steps"`           // of a training that has no budget of time
-	BatchSize int    `yaml:"batch_size" json:"batch_size"` // photos a step
-	Parts     int    `yaml:"parts" json:"parts"`           // of a batch, worked on at the same time; normalisation is over a part
-	ImageSize int    `yaml:"image_size" json:"image_size"` // pixels a side; a multiple of 32
-	Width     int    `yaml:"width" json:"width"`           // of the network: a quarter of its neck's channels
+	Steps     int    `yaml:"steps" json:"steps"`                     // of a training that has no budget of time
+	BatchSize int    `yaml:"batch_size" json:"batch_size"`           // photos a step
+	Parts     int    `yaml:"parts" json:"parts"`                     // of a batch, worked on at the same time; normalisation is over a part
+	ImageSize int    `yaml:"image_size" json:"image_size"`           // pixels a side; a multiple of 32
+	ServeSize int    `yaml:"serve_size" json:"serve_size,omitempty"` // pixels that the model is measured and served at, where its input is free; 0: image_size
+	Width     int    `yaml:"width" json:"width"`                     // of the network: a quarter of its neck's channels
 	Seed      uint64 `yaml:"seed" json:"seed"`
 	Threads   int    `yaml:"threads" json:"threads"` // of ONNX Runtime; 0 is one a processor
 
@@ -113,6 +114,7 @@ func (r Recipe) Validate() error {
 	check(r.BatchSize >= 1 && r.BatchSize <= 256, "batch_size", r.BatchSize, "from 1 to 256")
 	check(r.Parts >= 1 && r.BatchSize%max(r.Parts, 1) == 0, "parts", r.Parts, "at least 1 and divide batch_size")
 	check(r.ImageSize >= 64 && r.ImageSize <= 2048 && r.ImageSize%network.MaxStride == 0, "image_size", r.ImageSize, "a multiple of 32 from 64 to 2048")
+	check(r.ServeSize == 0 || r.ServeSize >= 64 && r.ServeSize <= 2048 && r.ServeSize%network.MaxStride == 0, "serve_size", r.ServeSize, "0 (image_size) or a multiple of 32 from 64 to 2048")
 	check(r.Width >= 2 && r.Width <= 128 && r.Width%2 == 0, "width", r.Width, "an even number from 2 to 128")
 	check(r.Threads >= 0, "threads", r.Threads, "0 (one a processor) or more")
 	check(r.LearningRate > 0 && r.LearningRate <= 1, "learning_rate", r.LearningRate, "above 0, at most 1")
@@ -135,6 +137,14 @@ func (r Recipe) Validate() error {
 func (r Recipe) continued() Recipe {
 	r.Steps, r.LearningRate = r.ContinueSteps, r.ContinueLearningRate
 	return r
+}
+
+// served is the longest side, in pixels, of what the model is given in the end.
+func (r Recipe) served() int {
+	if r.ServeSize > 0 {
+		return r.ServeSize
+	}
+	return r.ImageSize
 }
 
 func (r Recipe) threads() int {

@@ -9,7 +9,6 @@ import (
 	"fmt"
 
 	"github.com/litterloop/litterloop/shared/errs"
-	"github.com/litterloop/litterloop/shared/training/embedded/network"
 )
 
 // restore resumes from the newest checkpoint, or begins from Data.Start.
@@ -37,15 +36,34 @@ func (t *training) restore(ctx context.Context) error {
 	return t.engine.set(&checkpoint{Params: weights, Average: weights})
 }
 
-// Fits tells whether a training by r on classes can go on from start, a previous
-// model's checkpoint; the error says why not, and Train would return it.
-func Fits(start []byte, classes []string, r Recipe) error {
-	c, err := parseCheckpoint(start)
+// Fits tells whether a training by r can go on from d.Start, a previous model's
+// checkpoint; the error says why not, and Train would return it.
+func Fits(d Data, r Recipe) error {
+	c, err := parseCheckpoint(d.Start)
 	if err != nil {
 		return err
 	}
-	weights, params := network.Initial(network.Config{Classes: classes, Width: r.Width}, r.Seed)
-	return c.startFrom(params, classes, weights.Params)
+	if c.Base != base(d) {
+		return errs.Permanentf(InvalidCheckpoint, "start from a previous model: it began with another pretrained detector")
+	}
+	design, err := newDesign(d, r)
+	if err != nil {
+		return err
+	}
+	b, _, err := design.trainable(1)
+	if err != nil {
+		return err
+	}
+	return c.startFrom(b.Params(), d.Classes, b.Initial(r.Seed))
+}
+
+// base identifies the pretrained detector that a training starts from.
+func base(d Data) string {
+	if len(d.Pretrained) == 0 {
+		return ""
+	}
+	sum := sha256.Sum256(d.Pretrained)
+	return hex.EncodeToString(sum[:])
 }
 
 func (t *training) resume(saved []byte) error {
@@ -87,7 +105,7 @@ func (t *training) save(ctx context.Context) error {
 func (t *training) checkpoint() *checkpoint {
 	return &checkpoint{
 		checkpointHeader: checkpointHeader{
-			Training: t.fingerprint, Step: t.done, Classes: t.data.Classes, Width: t.design.width(), Layers: layers(t.engine.params),
+			Training: t.fingerprint, Step: t.done, Classes: t.data.Classes, Width: t.design.width(), Base: base(t.data), Layers: layers(t.engine.params),
 		},
 		Average: t.engine.vector(stateAverage),
 	}
@@ -109,7 +127,8 @@ func fingerprint(d Data, r Recipe) (string, error) {
 		Classes []string
 		Train   []sample
 		Start   [sha256.Size]byte
-	}{r, d.Classes, samples, sha256.Sum256(d.Start)})
+		Base    string
+	}{r, d.Classes, samples, sha256.Sum256(d.Start), base(d)})
 	if err != nil {
 		return "", fmt.Errorf("fingerprint of the training: %w", err)
 	}

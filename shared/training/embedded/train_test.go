@@ -284,7 +284,7 @@ func TestFits(t *testing.T) {
 		{"a layer of another shape", altered(func(c *checkpoint) { c.Layers[0].Shape = []int{c.Layers[0].size()} }), r, false},
 		{"damage", m.Checkpoint[:len(m.Checkpoint)-1], r, false},
 	} {
-		if err := Fits(c.start, append([]string{"glass"}, squareClasses...), c.r); (err == nil) != c.fits {
+		if err := Fits(Data{Start: c.start, Classes: append([]string{"glass"}, squareClasses...)}, c.r); (err == nil) != c.fits {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}

@@ -36,7 +36,7 @@ func Untrained(classes []string, imageSize int, seed uint64) (*Model, error) {
 		return nil, err
 	}
 	m := &Model{Classes: classes, ImageSize: imageSize, ONNX: network.Export(c, w, imageSize), Checkpoint: data}
-	m.predictor, err = newPredictor(own{c, imageSize}, params, w, 1)
+	m.predictor, err = newPredictor(own{c, imageSize, imageSize}, params, w, 1)
 	return m, err
 }
 
@@ -56,7 +56,7 @@ func spread(c network.Config, w graph.Weights, params []*graph.Param, imageSize 
 	}
 	scale(network.IsClassLayer, 1, 0)
 	scale(network.IsBoxLayer, 1, 0)
-	p, err := newPredictor(own{c, imageSize}, params, w, 1)
+	p, err := newPredictor(own{c, imageSize, imageSize}, params, w, 1)
 	if err != nil {
 		return err
 	}

@@ -72,6 +72,9 @@ type Model struct {
 	Checkpoint []byte // to start later trainings from; may be empty
 	ImageSize  int
 	Licence    string
+	// StartedFrom are the weights that the trainer began with, where they are no
+	// model of this deployment: a name, a path or a URI.
+	StartedFrom string
 	// Predict is the trainer's own forward pass and decoding.
 	Predict func(ctx context.Context, photo []byte, q Query) ([]modelpackage.Detection, error)
 	Close   func() error

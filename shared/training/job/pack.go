@@ -28,7 +28,7 @@ func (w *worker) pack(ctx context.Context, v dataset.Version, data Data, held []
 	content := modelpackage.Content{
 		Card: modelpackage.Card{
 			Name: w.Model, Run: w.t.Run, Created: w.Now().UTC(), Dataset: v.ID, Classes: v.Classes,
-			ImageSize: m.ImageSize, Recipe: w.parameters(), Code: w.Code, Licence: m.Licence,
+			ImageSize: m.ImageSize, Recipe: w.parameters(), Code: w.Code, Licence: m.Licence, StartedFrom: m.StartedFrom,
 		},
 		Model:      m.ONNX,
 		Checkpoint: m.Checkpoint,

@@ -173,7 +173,7 @@ func (b *Builder) ops(op string, attributes onnx.Attributes, n int, inputs ...st
 		outputs[i] = b.name(op)
 	}
 	node := onnx.Node{Op: op, Inputs: inputs, Outputs: outputs, Attributes: attributes}
-	if op == "FusedMatMul" {
+	if op == "FusedMatMul" || op == "QuickGelu" {
 		node.Domain = onnx.Microsoft
 	}
 	b.emit(node)

@@ -58,7 +58,7 @@ func (b *Builder) ConvBN(name string, x Tensor, out, kernel, stride int) Tensor 
 	b.statSizes = append(b.statSizes, out)
 	if b.weights != nil {
 		y := b.Op("Conv", c.attributes(), x.Name, b.folded(c, w, gamma, stat), b.foldedBias(c, gamma, beta, stat))
-		return Tensor{b.Op("Mul", nil, y, b.Op("Sigmoid", nil, y)), c.shape(x)}
+		return Tensor{b.silu(y), c.shape(x)}
 	}
 
 	z := b.Op("Conv", c.attributes(), x.Name, w.Name)
@@ -67,11 +67,10 @@ func (b *Builder) ConvBN(name string, x Tensor, out, kernel, stride int) Tensor 
 	bn := b.ops("BatchNormalization", onnx.Attributes{"epsilon": float32(bnEpsilon), "momentum": float32(0), "training_mode": 1}, 3, z, gamma.Name, beta.Name, zero, zero)
 	u, mean, variance := bn[0], bn[1], bn[2]
 	b.stats = append(b.stats, mean, variance)
-	gate := b.Op("Sigmoid", nil, u)
-	y := Tensor{b.Op("Mul", nil, u, gate), c.shape(x)}
+	y := Tensor{b.silu(u), c.shape(x)}
 
 	b.tape = append(b.tape, func() {
-		dz := b.batchNormGradient(b.siluGradient(gate, y.Name), z, mean, variance, gamma, beta, y.Shape)
+		dz := b.batchNormGradient(b.siluGradient(u, y.Name), z, mean, variance, gamma, beta, y.Shape)
 		b.convGradient(c, x, w, dz, y.Shape)
 	})
 	return y

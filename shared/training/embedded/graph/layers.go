@@ -18,13 +18,21 @@ type Convolution struct {
 	Rate                float32
 }
 
-// Convolve applies a convolution. Its parameters are NAME.weight and NAME.bias.
+// Convolve applies a convolution. Its parameters are NAME.weight and NAME.bias,
+// but kernels of channels that are convolved alone stay as they are: their
+// gradient would cost half of a step, for one weight in a hundred.
 func (b *Builder) Convolve(l Convolution, x Tensor) Tensor {
 	in := x.Shape[1]
-	w := b.param(l.Name+".weight", true, given(l.Weight), l.Out, in/l.Group, l.Kernel, l.Kernel)
-	w.Rate = l.Rate
-	inputs := []string{x.Name, w.Name}
-	var v *Param
+	var w, v *Param
+	shape := []int{l.Out, in / l.Group, l.Kernel, l.Kernel}
+	inputs := []string{x.Name, ""}
+	if l.Group == 1 {
+		w = b.param(l.Name+".weight", true, given(l.Weight), shape...)
+		w.Rate = l.Rate
+		inputs[1] = w.Name
+	} else {
+		inputs[1] = b.Floats(shape, l.Weight...)
+	}
 	if l.Bias != nil {
 		v = b.param(l.Name+".bias", false, given(l.Bias), l.Out)
 		v.Rate = l.Rate
@@ -39,8 +47,8 @@ func (b *Builder) Convolve(l Convolution, x Tensor) Tensor {
 		}
 		if l.Group == 1 {
 			b.convGradient(c, x, w, d, y.Shape)
-		} else {
-			b.depthwiseGradient(c, x, w, d, y.Shape)
+		} else if !b.isInput[x.Name] {
+			b.addGradient(x.Name, b.depthwiseInputGradient(c, x, inputs[1], d, y.Shape))
 		}
 	})
 	return y
@@ -50,37 +58,38 @@ func given(values []float32) func(*rand.Rand, []float32) {
 	return func(_ *rand.Rand, w []float32) { copy(w, values) }
 }
 
-// depthwiseGradient is convGradient where every channel is convolved alone.
-func (b *Builder) depthwiseGradient(c conv, x Tensor, w *Param, dy string, shape []int) {
-	if !b.isInput[x.Name] {
-		attributes := c.attributes()
-		if c.stride == 1 {
-			turned := b.Op("Slice", nil, w.Name, b.Ints(-1, -1), b.Ints(-c.kernel-1, -c.kernel-1), b.Ints(2, 3), b.Ints(-1, -1))
-			p := c.kernel - 1 - c.pad()
-			attributes["pads"] = []int{p, p, p, p}
-			b.addGradient(x.Name, b.Op("Conv", attributes, dy, turned))
-		} else {
-			attributes["output_padding"] = c.outputPadding(x, shape)
-			b.addGradient(x.Name, b.Op("ConvTranspose", attributes, dy, w.Name))
-		}
+// depthwiseInputGradient is convInputGradient where every channel is convolved
+// alone.
+func (b *Builder) depthwiseInputGradient(c conv, x Tensor, w, dy string, shape []int) string {
+	attributes := c.attributes()
+	if c.stride > 1 {
+		attributes["output_padding"] = c.outputPadding(x, shape)
+		return b.Op("ConvTranspose", attributes, dy, w)
 	}
-	n, area, k := shape[0], shape[2]*shape[3], c.kernel*c.kernel
-	columns := b.reshape(b.im2col(c, x.Name), n, c.out, k, area)
-	dw := b.Op("MatMul", nil, columns, b.reshape(dy, n, c.out, area, 1))
-	b.gradients[w.Name] = b.Op("ReduceSum", onnx.Attributes{"keepdims": 0}, dw, b.Ints(0))
+	turned := b.Op("Slice", nil, w, b.Ints(-1, -1), b.Ints(-c.kernel-1, -c.kernel-1), b.Ints(2, 3), b.Ints(-1, -1))
+	return b.Op("Conv", attributes, dy, turned)
 }
 
 // SiLU is x * sigmoid(x).
 func (b *Builder) SiLU(x Tensor) Tensor {
-	gate := b.Op("Sigmoid", nil, x.Name)
-	y := Tensor{b.Op("Mul", nil, x.Name, gate), x.Shape}
-	b.tape = append(b.tape, func() { b.addGradient(x.Name, b.siluGradient(gate, y.Name)) })
+	y := Tensor{b.silu(x.Name), x.Shape}
+	b.tape = append(b.tape, func() { b.addGradient(x.Name, b.siluGradient(x.Name, y.Name)) })
 	return y
 }
 
-// siluGradient is dy/dx = s + y(1-s) times y's gradient, from what the forward
-// graph kept.
-func (b *Builder) siluGradient(gate, y string) string {
+// silu is one operator of ONNX Runtime's own, several times faster than a
+// sigmoid and a product; inference graphs hold only standard operators.
+func (b *Builder) silu(x string) string {
+	if b.weights != nil {
+		return b.Op("Mul", nil, x, b.Op("Sigmoid", nil, x))
+	}
+	return b.Op("QuickGelu", onnx.Attributes{"alpha": float32(1)}, x)
+}
+
+// siluGradient is dy/dx = s + y(1-s) times y's gradient. The sigmoid s is made
+// again: cheaper than to keep it.
+func (b *Builder) siluGradient(x, y string) string {
+	gate := b.Op("Sigmoid", nil, x)
 	return b.Op("Mul", nil, b.gradients[y],
 		b.Op("Sub", nil, b.Op("Add", nil, gate, y), b.Op("Mul", nil, y, gate)))
 }

@@ -30,9 +30,9 @@ type Model struct {
 	Levels  []Level // finest first
 	Code    network.Code
 	Bins    int    // of the distribution of a box distance; 1: it is said outright
-	Licence string // where its metadata says so
+	Licence string // of its weights: by the table of releases, or what its metadata says
 	// Size is the side of the only input it takes; 0: any multiple of the last
-	// level's stride.
+	// level's stride, as most exports of a fixed size take behind their label.
 	Size int
 	// BGR255 says that it wants blue, green, red from 0 to 255 in place of red,
 	// green, blue from 0 to 1.
@@ -60,7 +60,7 @@ func Open(model []byte) (*Model, error) {
 	if err != nil {
 		return nil, errs.Permanentf(Unreadable, "read the starting model of %d bytes: %w", len(model), err)
 	}
-	m := &Model{graph: g, Bins: 1, Licence: g.Properties["license"]}
+	m := &Model{graph: g, Bins: 1, Licence: licence(g)}
 	if err := m.acceptable(); err != nil {
 		return nil, errs.Permanentf(Unsupported, "the starting model %w", err)
 	}
@@ -77,6 +77,9 @@ func Open(model []byte) (*Model, error) {
 	}
 	if err := m.chooseCode(); err != nil {
 		return nil, err
+	}
+	if m.Size != 0 && m.free() {
+		m.Size = 0
 	}
 	return m, nil
 }

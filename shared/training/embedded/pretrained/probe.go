@@ -22,6 +22,38 @@ func (m *Model) probeSide() int {
 	return probeSide
 }
 
+// free tells whether a model that says one size takes others: whether its layers
+// put out maps of the right size for them. Attention written for one size fails.
+func (m *Model) free() bool {
+	strides := m.MaxStride()
+	for _, side := range [][2]int{{3 * strides, 5 * strides}, {6 * strides, 2 * strides}} {
+		part := m.graph.Part([]onnx.Value{{Name: m.input, Shape: []any{1, 3, side[0], side[1]}}}, m.predictionTensors())
+		s, err := session.Open(part.Marshal(), []string{m.input}, m.predictionTensors(), 1)
+		if err != nil {
+			return false
+		}
+		defer s.Close()
+		image, err := session.NewTensor(make([]float32, 3*side[0]*side[1]), 1, 3, side[0], side[1])
+		if err != nil {
+			return false
+		}
+		defer image.Release()
+		out, err := s.Run(image)
+		if err != nil {
+			return false
+		}
+		defer session.Release(out)
+		each := len(out) / len(m.Levels)
+		for i, o := range out {
+			shape, stride := o.Shape(), m.Levels[i/each].Stride
+			if len(shape) != 4 || int(shape[2])*stride != side[0] || int(shape[3])*stride != side[1] {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // probe is a picture of coarse patches, so that scores and boxes differ from
 // place to place, in the range that the model wants.
 func (m *Model) probe() []float32 {

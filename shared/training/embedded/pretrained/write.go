@@ -66,7 +66,7 @@ func (m *Model) Raw(params []*graph.Param, w []float32, classes int) ([]byte, er
 }
 
 // Export is the model for others, as network.Export describes it.
-func (m *Model) Export(params []*graph.Param, w []float32, classes []string, imageSize int, properties []onnx.Property) ([]byte, error) {
+func (m *Model) Export(params []*graph.Param, w []float32, classes []string, properties []onnx.Property) ([]byte, error) {
 	t, err := m.trained(params, w)
 	if err != nil {
 		return nil, err

@@ -6,7 +6,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/litterloop/litterloop/shared/detector"
 	"github.com/litterloop/litterloop/shared/errs"
@@ -16,18 +18,27 @@ import (
 	"github.com/litterloop/litterloop/shared/training/job"
 )
 
-// licence of models that the embedded trainer makes: they hold nothing but what
-// it learned from the data.
-const licence = "Apache-2.0"
-
-// Trainer is the embedded trainer.
-type Trainer struct{}
+// Trainer is the embedded trainer. The zero value trains its own network from
+// nothing.
+type Trainer struct {
+	// Kind is the recipe; empty is embedded.Scratch.
+	Kind embedded.Kind
+	// Open returns the ONNX of the detector that embedded.Finetune starts from, by
+	// the recipe's "from": the name of a known one, a path, or gs://. An error
+	// that fetching it again cannot mend is permanent.
+	Open func(ctx context.Context, from string) ([]byte, error)
+	// Clock and CPU are for recipes with a budget of time; see embedded.Hooks.
+	Clock, CPU func() time.Duration
+}
 
 // Complete implements job.Trainer.
-func (Trainer) Complete(recipe json.RawMessage) (json.RawMessage, error) {
-	r, err := parse(recipe)
+func (t Trainer) Complete(recipe json.RawMessage) (json.RawMessage, error) {
+	r, err := t.parse(recipe)
 	if err == nil {
 		err = r.Validate()
+	}
+	if err == nil && r.Name == embedded.Finetune && r.From == "" {
+		err = errors.New("from is missing: finetune needs a detector to start from, such as yolox-nano")
 	}
 	if err != nil {
 		return nil, errs.Permanentf(embedded.InvalidRecipe, "recipe: %w", err)
@@ -35,44 +46,70 @@ func (Trainer) Complete(recipe json.RawMessage) (json.RawMessage, error) {
 	return json.Marshal(r)
 }
 
-// parse reads a recipe. What it leaves out is as in embedded.DefaultRecipe;
-// what no recipe has is an error.
-func parse(recipe json.RawMessage) (embedded.Recipe, error) {
+// parse reads a recipe. What it leaves out is as in the kind's default; what no
+// recipe has is an error.
+func (t Trainer) parse(recipe json.RawMessage) (embedded.Recipe, error) {
 	r := embedded.DefaultRecipe()
+	if t.Kind == embedded.Finetune {
+		r = embedded.DefaultFinetune()
+	}
+	kind := r.Name
 	d := json.NewDecoder(bytes.NewReader(recipe))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&r); err != nil {
 		return r, fmt.Errorf("decode the recipe: %w", err)
 	}
+	r.Name = kind
 	return r, nil
 }
 
 // Fits implements job.Trainer: the embedded trainer can start from any network
-// of its own with the same layers; it matches classes by their names.
-func (Trainer) Fits(start job.Start, classes []string, recipe json.RawMessage) error {
-	r, err := parse(recipe)
+// of its own with the same layers, or that began with the same pretrained
+// detector; it matches classes by their names.
+func (t Trainer) Fits(start job.Start, classes []string, recipe json.RawMessage) error {
+	r, err := t.parse(recipe)
 	if err != nil {
 		return err
 	}
-	return embedded.Fits(start.Checkpoint, classes, r)
+	d := embedded.Data{Start: start.Checkpoint, Classes: classes}
+	// The port has no context: what is opened here is small, and opened again by Train.
+	if d.Pretrained, err = t.open(context.Background(), r); err != nil {
+		return err
+	}
+	return embedded.Fits(d, r)
+}
+
+func (t Trainer) open(ctx context.Context, r embedded.Recipe) ([]byte, error) {
+	if r.Name != embedded.Finetune {
+		return nil, nil
+	}
+	if t.Open == nil {
+		return nil, errs.Permanentf(embedded.InvalidRecipe, "recipe: finetune is not possible here: nothing opens its starting model")
+	}
+	return t.Open(ctx, r.From)
 }
 
 // Train implements job.Trainer.
-func (Trainer) Train(ctx context.Context, data job.Data, recipe json.RawMessage, start *job.Start, hooks job.Hooks) (job.Model, error) {
-	r, err := parse(recipe)
+func (t Trainer) Train(ctx context.Context, data job.Data, recipe json.RawMessage, start *job.Start, hooks job.Hooks) (job.Model, error) {
+	r, err := t.parse(recipe)
 	if err != nil {
 		return job.Model{}, err
 	}
 	d := embedded.Data{Classes: data.Classes, Train: samples(data.Train), Val: samples(data.Val)}
+	if d.Pretrained, err = t.open(ctx, r); err != nil {
+		return job.Model{}, fmt.Errorf("open the starting model: %w", err)
+	}
 	if start != nil {
 		d.Start = start.Checkpoint
 	}
-	m, err := embedded.Train(ctx, d, r, translate(hooks))
+	h := translate(hooks)
+	h.Clock, h.CPU = t.Clock, t.CPU
+	m, err := embedded.Train(ctx, d, r, h)
 	if err != nil {
 		return job.Model{}, err
 	}
 	return job.Model{
-		ONNX: m.ONNX, Checkpoint: m.Checkpoint, ImageSize: m.ImageSize, Licence: licence,
+		ONNX: m.ONNX, Checkpoint: m.Checkpoint, ImageSize: m.ImageSize, Licence: m.Licence, StartedFrom: r.From,
 		Predict: func(ctx context.Context, photo []byte, q job.Query) ([]modelpackage.Detection, error) {
 			return m.Predict(ctx, photo, q.Conf, q.IoU, q.MaxDet)
 		},
