@@ -1,16 +1,19 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/litterloop/litterloop/shared/blob"
 	"github.com/litterloop/litterloop/shared/errs"
+	"github.com/litterloop/litterloop/shared/tracking/fault"
 )
 
 // A model's document keeps its newest moves; when it holds maxMoves, the oldest
@@ -35,77 +38,122 @@ func (r *Registry) Aliases(ctx context.Context, model string) (map[string]int, e
 	return aliases, nil
 }
 
+// AliasesOf returns the aliases that name version n, in order.
+func (m Model) AliasesOf(n int) []string {
+	var all []string
+	for alias, at := range m.Aliases {
+		if at == n {
+			all = append(all, alias)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
 // ByAlias returns the version that alias names; errs.NotFound when it names
 // none.
 func (r *Registry) ByAlias(ctx context.Context, model, alias string) (Version, error) {
-	m, err := r.Model(ctx, model)
+	d, err := r.load(ctx, model)
 	if err != nil {
 		return Version{}, err
 	}
-	n, ok := m.Aliases[alias]
+	n, ok := d.Aliases[alias]
 	if !ok {
 		return Version{}, fmt.Errorf("alias %q of model %q: %w", alias, model, errs.NotFound)
 	}
-	return r.Get(ctx, model, n)
+	return r.version(ctx, d, n)
+}
+
+// version reads a version of a model that was read.
+func (r *Registry) version(ctx context.Context, d *document, n int) (v Version, err error) {
+	_, err = blob.ReadJSON(ctx, r.bucket, versionDocument(d.folder(), n), &v)
+	if errors.Is(err, errs.NotFound) || err == nil && (v.Epoch != d.Epoch || d.removed(n)) {
+		err = noVersion(d.Name, n)
+	}
+	if err != nil {
+		return Version{}, fmt.Errorf("version %d of model %q: %w", n, d.Name, err)
+	}
+	v.Model = d.Name
+	return v, nil
 }
 
 // SetAlias makes alias name version n, and keeps who moved it and why. Moving
 // it to where it is changes nothing.
 func (r *Registry) SetAlias(ctx context.Context, model, alias string, n int, who, why string) error {
-	if err := checkAlias(alias); err != nil {
+	if err := checkModel(model); err != nil {
 		return err
 	}
-	if _, err := r.Get(ctx, model, n); err != nil {
+	if err := cmp.Or(checkAlias(alias), checkReserved(alias)); err != nil {
 		return err
 	}
-	return r.move(ctx, model, Move{Alias: alias, To: n, Who: who, Why: why})
+	_, _, d, err := r.get(ctx, model, n)
+	for {
+		if err != nil {
+			return err
+		}
+		if d.removed(n) {
+			return noVersion(model, n)
+		}
+		if d.Aliases[alias] == n {
+			return nil
+		}
+		epoch := d.Epoch
+		if err := r.moveAlias(ctx, d, Move{Alias: alias, To: n, Who: who, Why: why}); err != nil {
+			return err
+		}
+		if err := r.write(ctx, d); !errors.Is(err, errs.Conflict) || ctx.Err() != nil {
+			errs.Wrap(&err, "move alias %q of model %q", alias, model)
+			return err
+		}
+		if d, err = r.load(ctx, model); err == nil && d.Epoch != epoch { // deleted and made again meanwhile
+			return noVersion(model, n)
+		}
+	}
 }
 
 // DeleteAlias removes alias; removing one that is not there changes nothing.
 func (r *Registry) DeleteAlias(ctx context.Context, model, alias, who, why string) error {
-	if _, err := r.Model(ctx, model); err != nil {
+	if err := checkAlias(alias); err != nil {
 		return err
 	}
-	return r.move(ctx, model, Move{Alias: alias, Who: who, Why: why})
-}
-
-func (r *Registry) move(ctx context.Context, model string, move Move) error {
-	_, err := blob.Update(ctx, r.bucket, document(model), func(m *Model) error {
-		if m.Aliases[move.Alias] == move.To {
+	_, err := r.update(ctx, model, func(d *document) error {
+		if _, ok := d.Aliases[alias]; !ok {
 			return blob.ErrUnchanged
 		}
-		if err := r.archive(ctx, m); err != nil {
-			return err
-		}
-		move.Sequence, move.From, move.Time = 1, m.Aliases[move.Alias], r.now().UTC()
-		if len(m.Moves) > 0 {
-			move.Sequence = m.Moves[len(m.Moves)-1].Sequence + 1
-		}
-		if m.Aliases == nil {
-			m.Aliases = map[string]int{}
-		}
-		m.Aliases[move.Alias] = move.To
-		if move.To == 0 {
-			delete(m.Aliases, move.Alias)
-		}
-		m.Updated = move.Time
-		m.Moves = append(m.Moves, move)
-		return nil
+		return r.moveAlias(ctx, d, Move{Alias: alias, Who: who, Why: why})
 	})
-	if err != nil {
-		return fmt.Errorf("move alias %q of model %q: %w", move.Alias, model, err)
+	return err
+}
+
+// moveAlias changes an alias in d, and tells of it there.
+func (r *Registry) moveAlias(ctx context.Context, d *document, move Move) error {
+	if err := r.archive(ctx, d); err != nil {
+		return err
 	}
+	move.Sequence, move.From, move.Time = 1, d.Aliases[move.Alias], r.now().UTC()
+	if len(d.Moves) > 0 {
+		move.Sequence = d.Moves[len(d.Moves)-1].Sequence + 1
+	}
+	if d.Aliases == nil {
+		d.Aliases = map[string]int{}
+	}
+	d.Aliases[move.Alias] = move.To
+	if move.To == 0 {
+		delete(d.Aliases, move.Alias)
+	}
+	d.Updated = move.Time
+	d.Moves = append(d.Moves, move)
 	return nil
 }
 
 // archive takes the oldest moves out of a full document, after storing them. A
 // move never changes, so storing them twice stores the same.
-func (r *Registry) archive(ctx context.Context, m *Model) error {
+func (r *Registry) archive(ctx context.Context, m *document) error {
 	if len(m.Moves) < maxMoves {
 		return nil
 	}
 	old := m.Moves[:archiveMoves]
-	name := fmt.Sprintf("%shistory/%08d.json", prefix(m.Name), old[0].Sequence)
+	name := fmt.Sprintf("%shistory/%08d.json", prefix(m.folder()), old[0].Sequence)
 	if _, err := blob.WriteJSON(ctx, r.bucket, name, old, blob.Absent); err != nil && !errors.Is(err, errs.Conflict) {
 		return err
 	}
@@ -115,7 +163,7 @@ func (r *Registry) archive(ctx context.Context, m *Model) error {
 
 // History returns every move of a model's aliases, oldest first.
 func (r *Registry) History(ctx context.Context, model string) ([]Move, error) {
-	m, err := r.Model(ctx, model)
+	m, err := r.load(ctx, model)
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +172,7 @@ func (r *Registry) History(ctx context.Context, model string) ([]Move, error) {
 		first = m.Moves[0].Sequence
 	}
 	var moves []Move
-	for a, err := range r.bucket.List(ctx, prefix(model)+"history/") {
+	for a, err := range r.bucket.List(ctx, prefix(m.folder())+"history/") {
 		if err != nil {
 			return nil, fmt.Errorf("list the alias history of %q: %w", model, err)
 		}
@@ -173,20 +221,60 @@ func badURI(uri string) error {
 }
 
 func (r *Registry) latest(ctx context.Context, model string) (Version, error) {
-	if err := checkModel(model); err != nil {
+	d, err := r.load(ctx, model)
+	if err != nil {
+		return Version{}, err
+	}
+	refs, err := r.refs(ctx, d.folder())
+	if err != nil {
 		return Version{}, err
 	}
 	last := 0
-	for a, err := range r.bucket.List(ctx, versionPrefix(model)) {
-		if err != nil {
-			return Version{}, fmt.Errorf("list versions of %q: %w", model, err)
-		}
-		if n, ok := versionNumber(model, a.Name); ok {
-			last = max(last, n)
+	for _, ref := range refs {
+		if d.counts(ref) {
+			last = max(last, ref.number)
 		}
 	}
 	if last == 0 {
 		return Version{}, fmt.Errorf("latest version of model %q: %w", model, errs.NotFound)
 	}
-	return r.Get(ctx, model, last)
+	return r.version(ctx, d, last)
+}
+
+// Named returns the version that an alias names, or with the alias latest the
+// newest, and its model. Asking for an alias that names none is a fault of the
+// request, not a missing version: so MLflow has it.
+func (r *Registry) Named(ctx context.Context, model, alias string) (Model, Version, error) {
+	if err := cmp.Or(checkModel(model), checkAlias(alias)); err != nil {
+		return Model{}, Version{}, err
+	}
+	if strings.EqualFold(alias, "latest") {
+		m, versions, err := r.Versions(ctx, model)
+		if err == nil && len(versions) == 0 {
+			err = fault.Missing("Latest version not found for model %s.", model)
+		}
+		if err != nil {
+			return Model{}, Version{}, err
+		}
+		return m, versions[len(versions)-1], nil
+	}
+	d, err := r.load(ctx, model)
+	if err != nil {
+		return Model{}, Version{}, err
+	}
+	n, ok := d.Aliases[alias]
+	if !ok {
+		return Model{}, Version{}, fault.Invalid("Registered model alias %s not found.", alias)
+	}
+	v, err := r.version(ctx, d, n)
+	return d.Model, v, err
+}
+
+// Find returns version n of a model, and the model.
+func (r *Registry) Find(ctx context.Context, model string, n int) (Model, Version, error) {
+	v, _, d, err := r.get(ctx, model, n)
+	if err != nil {
+		return Model{}, Version{}, err
+	}
+	return d.Model, v, nil
 }

@@ -60,7 +60,7 @@ func TestCreate_modelNamesOfAllKinds(t *testing.T) {
 			t.Errorf("model %q: second version is %d", model, v.Version)
 		}
 	}
-	for _, model := range []string{"", ".", "..", "a/b", "a:b", "a\nb", strings.Repeat("x", 201)} {
+	for _, model := range []string{"", ".", "..", "a/b", "a:b", "a\nb", strings.Repeat("x", 901)} {
 		if _, err := r.Create(t.Context(), registry.Version{Model: model, Run: "r1"}); err == nil {
 			t.Errorf("model name %q was taken", model)
 		}
@@ -225,7 +225,7 @@ func TestResolve(t *testing.T) {
 func TestSetAlias_refusesWhatMLflowRefuses(t *testing.T) {
 	r := registry.New(blobmem.New("models"), fixed)
 	create(t, r, "litter", "r1")
-	for _, alias := range []string{"", "latest", "LATEST", "v1", "V20", "a b", "a/b", "ä"} {
+	for _, alias := range []string{"", "latest", "LATEST", "v1", "V20", "a b", "a/b"} {
 		err := r.SetAlias(t.Context(), "litter", alias, 1, "test", "")
 		if code, _ := errs.Reason(err); code != registry.CodeBadAlias {
 			t.Errorf("alias %q: %v", alias, err)

@@ -2,127 +2,116 @@ package tracking
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
-
-	"github.com/google/uuid"
-
-	"github.com/litterloop/litterloop/shared/blob"
-	"github.com/litterloop/litterloop/shared/errs"
 )
 
-// Metric is one point of a metric. Time is Unix milliseconds.
+// Metric is one point of a metric. Time is Unix milliseconds. Model and the data
+// set say of what the metric is, and may be empty.
 type Metric struct {
 	Key   string
 	Value float64
 	Step  int64
 	Time  int64
+
+	Model   string // id of a logged model
+	Dataset string
+	Digest  string // of the data set
 }
 
 // point is a Metric in a segment. JSON has no NaN, so a value that is not a
 // number is a string, as in MLflow's answers.
 type point struct {
-	Key   string `json:"key"`
-	Value any    `json:"value"`
-	Step  int64  `json:"step"`
-	Time  int64  `json:"timestamp"`
+	Key     string `json:"key"`
+	Value   any    `json:"value"`
+	Step    int64  `json:"step"`
+	Time    int64  `json:"timestamp"`
+	Model   string `json:"model_id,omitempty"`
+	Dataset string `json:"dataset_name,omitempty"`
+	Digest  string `json:"dataset_digest,omitempty"`
 }
 
-// MarshalJSON implements json.Marshaler. An infinity becomes the largest
-// number, as MLflow stores it.
-func (m Metric) MarshalJSON() ([]byte, error) {
-	p := point{Key: m.Key, Value: m.Value, Step: m.Step, Time: m.Time}
-	switch {
-	case math.IsNaN(m.Value):
+// Finite is a metric's value as MLflow keeps it: an infinity becomes the largest
+// number.
+func Finite(v float64) float64 {
+	if math.IsInf(v, 0) {
+		return math.Copysign(math.MaxFloat64, v)
+	}
+	return v
+}
+
+func (m Metric) point() point {
+	p := point{m.Key, Finite(m.Value), m.Step, m.Time, m.Model, m.Dataset, m.Digest}
+	if math.IsNaN(m.Value) {
 		p.Value = "NaN"
-	case math.IsInf(m.Value, 0):
-		p.Value = math.Copysign(math.MaxFloat64, m.Value)
 	}
-	return json.Marshal(p)
+	return p
 }
 
-// UnmarshalJSON implements json.Unmarshaler.
-func (m *Metric) UnmarshalJSON(data []byte) error {
-	var p point
-	if err := json.Unmarshal(data, &p); err != nil {
-		return err
-	}
-	*m = Metric{Key: p.Key, Value: math.NaN(), Step: p.Step, Time: p.Time}
+func (p point) metric() (Metric, error) {
+	m := Metric{p.Key, math.NaN(), p.Step, p.Time, p.Model, p.Dataset, p.Digest}
 	switch v := p.Value.(type) {
 	case float64:
 		m.Value = v
 	case string:
 		if v != "NaN" {
-			return fmt.Errorf("metric value %q", v)
+			return m, fmt.Errorf("metric value %q", v)
 		}
 	default:
-		return fmt.Errorf("metric value %v", v)
+		return m, fmt.Errorf("metric value %v", v)
 	}
-	return nil
+	return m, nil
 }
 
-func segmentPrefix(run string) string { return "tracking/runs/" + run + "/metrics/" }
+// MarshalJSON implements json.Marshaler.
+func (m Metric) MarshalJSON() ([]byte, error) { return json.Marshal(m.point()) }
 
-// LogMetrics appends points to a run as one segment: all of them or none. The
-// same segment logged again is kept once, so a writer that does not know
-// whether its points arrived logs them again under the same name; an empty name
-// is one of its own.
-func (s *Store) LogMetrics(ctx context.Context, run, segment string, points []Metric) error {
-	if segment == "" {
-		segment = fmt.Sprintf("%019d-%s", s.now().UnixNano(), uuid.NewString()[:8])
-	}
-	if err := errors.Join(checkID("run", run), checkID("segment", segment)); err != nil {
+// UnmarshalJSON implements json.Unmarshaler.
+func (m *Metric) UnmarshalJSON(data []byte) (err error) {
+	var p point
+	if err := json.Unmarshal(data, &p); err != nil {
 		return err
 	}
-	if len(points) == 0 {
-		return nil
-	}
-	for _, m := range points {
-		if err := checkKey("metric", m.Key); err != nil {
-			return err
-		}
-	}
-	_, err := blob.WriteJSON(ctx, s.bucket, segmentPrefix(run)+segment+".json", points, blob.Absent)
-	if err != nil && !errors.Is(err, errs.Conflict) {
-		return fmt.Errorf("log metrics of run %s: %w", run, err)
-	}
-	return nil
+	*m, err = p.metric()
+	return err
 }
 
-// Metrics returns every point of a run, equal ones once, in the order of key,
-// step and time.
-func (s *Store) Metrics(ctx context.Context, run string) ([]Metric, error) {
-	if err := checkID("run", run); err != nil {
-		return nil, err
-	}
-	var all []Metric
-	for a, err := range s.bucket.List(ctx, segmentPrefix(run)) {
-		if err != nil {
-			return nil, fmt.Errorf("list metrics of run %s: %w", run, err)
-		}
-		var points []Metric
-		if _, err := blob.ReadJSON(ctx, s.bucket, a.Name, &points); err != nil {
-			return nil, err
-		}
-		all = append(all, points...)
-	}
-	order := func(a, b Metric) int {
-		return cmp.Or(cmp.Compare(a.Key, b.Key), cmp.Compare(a.Step, b.Step), cmp.Compare(a.Time, b.Time), cmp.Compare(a.Value, b.Value))
-	}
-	slices.SortFunc(all, order)
-	return slices.CompactFunc(all, func(a, b Metric) bool { return order(a, b) == 0 }), nil
+// order is by key, and then by what decides which point is a key's latest. Of
+// which model a point is does not tell it from another.
+func order(a, b Metric) int {
+	return cmp.Or(cmp.Compare(a.Key, b.Key), cmp.Compare(a.Step, b.Step), cmp.Compare(a.Time, b.Time), cmp.Compare(a.Value, b.Value))
 }
 
-// Latest returns, of points ordered as Metrics does, each key's last one: the
-// greatest by step, time and value, which MLflow shows as the run's metrics.
+// byTime is the order in which MLflow answers with a metric's history.
+func byTime(a, b Metric) int {
+	return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.Step, b.Step), cmp.Compare(a.Value, b.Value))
+}
+
+// sorted returns points in order, equal ones once.
+func sorted(points []Metric) []Metric {
+	slices.SortFunc(points, order)
+	return slices.CompactFunc(points, func(a, b Metric) bool { return order(a, b) == 0 })
+}
+
+// Latest returns each key's last point: the greatest by step, time and value,
+// which MLflow shows as the run's metrics.
 func Latest(points []Metric) map[string]Metric {
-	latest := map[string]Metric{}
-	for _, m := range points {
-		latest[m.Key] = m
+	return latest(nil, points)
+}
+
+// latest returns the latest points of those known and more.
+func latest(known map[string]Metric, more []Metric) map[string]Metric {
+	all := maps.Clone(known)
+	if all == nil {
+		all = map[string]Metric{}
 	}
-	return latest
+	for _, m := range more {
+		if old, ok := all[m.Key]; !ok || order(old, m) < 0 {
+			all[m.Key] = m
+		}
+	}
+	return all
 }

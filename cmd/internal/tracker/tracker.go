@@ -1,0 +1,95 @@
+// Package tracker serves the tracking server, for its own command and for the
+// local cloud's processes.
+package tracker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"cloud.google.com/go/storage"
+
+	"github.com/litterloop/litterloop/shared/blob/blobgcs"
+	"github.com/litterloop/litterloop/shared/tracking/server"
+)
+
+// Options are the command's flags.
+type Options struct {
+	Bucket    string   `help:"Bucket that holds everything." env:"MODELS_BUCKET"`
+	Ephemeral bool     `help:"Keep everything in memory; each first path segment of 32 hexadecimal digits is a store of its own."`
+	Host      string   `help:"Address to listen on." default:"127.0.0.1" env:"HOST"`
+	Port      int      `help:"Port to listen on; 0: any free one." default:"5000" env:"PORT"`
+	Prefix    string   `help:"Prefix of every path, such as /mlflow."`
+	Hosts     []string `help:"Host names to answer to, beside those of this machine and of private networks; * for any." placeholder:"NAME"`
+	Origins   []string `help:"Pages of these origins may send changes." placeholder:"URL"`
+	Fronted   bool     `help:"A front end has judged the host name. So it is on Cloud Run, where this need not be said."`
+}
+
+// Validate implements kong's hook.
+func (o *Options) Validate() error {
+	var faults []error
+	if (o.Bucket == "") == !o.Ephemeral {
+		faults = append(faults, errors.New("give --bucket NAME, or --ephemeral to keep everything in memory"))
+	}
+	if o.Prefix != "" && o.Prefix[0] != '/' {
+		faults = append(faults, fmt.Errorf("--prefix %q: begin it with /", o.Prefix))
+	}
+	if o.Port < 0 || o.Port > 65535 {
+		faults = append(faults, fmt.Errorf("--port %d: use 0 to 65535", o.Port))
+	}
+	return errors.Join(faults...)
+}
+
+// shutdown is how long requests that are under way may take after the end.
+const shutdown = 8 * time.Second
+
+// Serve serves until ctx ends. It knows by the environment that it is on Cloud
+// Run, whose front end judges host names.
+func Serve(ctx context.Context, o Options, getenv func(string) string, log *slog.Logger) error {
+	host := o.Host
+	if getenv("K_SERVICE") != "" { // Cloud Run, or the local one, which says HOST
+		o.Fronted = true
+		if getenv("HOST") == "" {
+			host = ""
+		}
+	}
+	options := server.Options{
+		Prefix: o.Prefix, Now: time.Now, Log: log,
+		Hosts: server.Hosts{Allowed: o.Hosts, Origins: o.Origins, Fronted: o.Fronted},
+	}
+	var handler http.Handler
+	if o.Ephemeral {
+		handler = server.NewEphemeral(options)
+	} else {
+		client, err := storage.NewClient(ctx)
+		if err != nil {
+			return fmt.Errorf("cloud storage client: %w", err)
+		}
+		defer client.Close()
+		options.Bucket = blobgcs.New(client, o.Bucket)
+		handler = server.New(options)
+	}
+	l, err := net.Listen("tcp", net.JoinHostPort(host, fmt.Sprint(o.Port)))
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	s := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
+	log.Info("the tracking server is ready", "uri", "http://"+l.Addr().String()+o.Prefix, "bucket", o.Bucket)
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdown)
+	defer cancel()
+	if err := s.Shutdown(ctx); err != nil {
+		return errors.Join(fmt.Errorf("end requests that are under way: %w", err), s.Close())
+	}
+	return nil
+}
