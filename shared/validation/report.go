@@ -20,6 +20,7 @@ var page string
 var reportPage = template.Must(template.New("report").Funcs(template.FuncMap{
 	"percent": func(part, whole int) string { return fmt.Sprintf("%.1f %%", 100*float64(part)/float64(max(whole, 1))) },
 	"bytes":   byteCount,
+	"less":    func(x, y float64) float64 { return x - y },
 	"count": func(n int, one, many string) string {
 		if n == 1 {
 			return "1 " + one

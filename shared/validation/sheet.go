@@ -58,6 +58,13 @@ func (b tileBox) TextY(unit float64) float64 {
 	return b.Y + 1.1*unit
 }
 
+// Ring is how far outside a marked box a second frame is drawn, so that a tiny
+// box is found.
+func (b tileBox) Ring(unit float64) float64 { return max(unit-min(b.W, b.H)/2, unit/3) }
+
+// RingSize is the size of that frame along a side of the box.
+func (b tileBox) RingSize(side, unit float64) float64 { return side + 2*b.Ring(unit) }
+
 // Halo is the width of the outline that keeps text legible on any photo.
 func (tileBox) Halo(unit float64) float64 { return unit / 4 }
 
@@ -81,7 +88,7 @@ func contactSheets(ctx context.Context, b blob.Bucket, v dataset.Version, photos
 	boxes := byClass(v, photos, policy)
 	var tasks []task
 	sheets := []sheet{
-		{Title: "Photos by finding", Says: "The gravest first. Where a finding is about a box, the box is dashed.", Tiles: make([]tile, len(found))},
+		{Title: "Photos by finding", Says: "The gravest first. Where a finding is about a box, a dashed red frame is around it.", Tiles: make([]tile, len(found))},
 		{Title: "Boxes by class", Says: "The rarest class first; of each class the smallest box, the most elongated, and others. Look whether each is what it is called.", Small: true, Tiles: make([]tile, len(boxes))},
 		{Title: "A sample of the photos", Says: "Photos that no finding above speaks of. Look whether all objects have a box, and the boxes fit.", Tiles: make([]tile, len(sampled))},
 	}
@@ -119,8 +126,8 @@ func byFinding(photos []dataset.Photo, r Result, n int) (picks []pick, taken map
 				continue
 			}
 			e := f.Examples[round]
-			if p, ok := byPath[e.Photo]; ok && !taken[p.Path] {
-				taken[p.Path] = true
+			if p, ok := byPath[e.Photo]; ok && !taken[p.MD5] {
+				taken[p.MD5] = true
 				picks = append(picks, pick{photo: p, finding: &r.Findings[i], box: e.Box})
 			}
 		}
@@ -134,8 +141,9 @@ func byFinding(photos []dataset.Photo, r Result, n int) (picks []pick, taken map
 
 // sample picks n of the photos that are not taken, as good as at random.
 func sample(photos []dataset.Photo, taken map[string]bool, n int) (picks []pick) {
-	rest := slices.DeleteFunc(slices.Clone(photos), func(p dataset.Photo) bool { return taken[p.Path] })
+	rest := slices.DeleteFunc(slices.Clone(photos), func(p dataset.Photo) bool { return taken[p.MD5] })
 	slices.SortFunc(rest, func(x, y dataset.Photo) int { return strings.Compare(x.MD5, y.MD5) })
+	rest = slices.CompactFunc(rest, func(x, y dataset.Photo) bool { return x.MD5 == y.MD5 })
 	for _, p := range rest[:min(len(rest), max(n, 0))] {
 		picks = append(picks, pick{photo: p})
 	}
@@ -145,7 +153,12 @@ func sample(photos []dataset.Photo, taken map[string]bool, n int) (picks []pick)
 // byClass picks boxes of each class, those that are likeliest wrong first.
 func byClass(v dataset.Version, photos []dataset.Photo, policy Policy) (picks []pick) {
 	of := make([][]pick, len(v.Classes))
+	seen := map[string]bool{}
 	for _, p := range photos {
+		if seen[p.MD5] { // in another batch too
+			continue
+		}
+		seen[p.MD5] = true
 		for _, b := range p.Boxes {
 			of[b.Class] = append(of[b.Class], pick{photo: p, box: &b, cut: true})
 		}
