@@ -102,7 +102,7 @@ func (g Grammar) clause(tokens []token) (c Clause, err error) {
 		return c, err
 	}
 	if allowed := g.operators(c); !allowed[c.Op] {
-		return c, fault.Invalid("Invalid comparator '%s' not one of '%s'", c.Op, allowed)
+		return c, fault.Invalid("Invalid comparator '%s' not one of '%s", c.Op, allowed)
 	}
 	return c, nil
 }

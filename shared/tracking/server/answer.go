@@ -31,7 +31,7 @@ func describe(err error) (int, problem) {
 	case errors.Is(err, errNotImplemented):
 		return http.StatusNotImplemented, problem{Code: "NOT_IMPLEMENTED", Message: err.Error()}
 	case errors.Is(err, errNoExperiment):
-		return http.StatusBadRequest, problem{"BAD_REQUEST", message, "KAM00", "BAD_REQUEST"}
+		return http.StatusBadRequest, problem{"BAD_REQUEST", message, "KAM00", "INVALID_PARAMETER_VALUE"}
 	case code == fault.CodeExists:
 		return http.StatusBadRequest, problem{"RESOURCE_ALREADY_EXISTS", message, "KAM00", "RESOURCE_ALREADY_EXISTS"}
 	case permanent:

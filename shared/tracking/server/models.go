@@ -163,9 +163,7 @@ func latestVersions(s *Server, q *request) (any, error) {
 		Versions []wireVersion `json:"model_versions,omitempty"`
 	}
 	for _, v := range latest {
-		version := s.version(m, v)
-		version.Aliases = nil
-		answer.Versions = append(answer.Versions, version)
+		answer.Versions = append(answer.Versions, s.version(m, v))
 	}
 	return answer, nil
 }
