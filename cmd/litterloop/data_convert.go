@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/litterloop/litterloop/cmd/litterloop/progress"
@@ -18,6 +21,7 @@ type dataConvertCmd struct {
 	Source     string `arg:"" help:"COCO labels, a data.yaml (YOLO), a zip or tar archive, or a directory with one of them." type:"path"`
 	Out        string `arg:"" help:"New directory for images/, labels/ and data.yaml." type:"path"`
 	LabelsOnly bool   `help:"Leave the photos alone: sizes are what the labels declare."`
+	Shard      string `help:"Make one part of COCO labels without photos, such as 0/8, beside others that see the same OUT; the last makes the whole. Task: which part is as Cloud Run tells the tasks of a job." placeholder:"I/N|task"`
 	Policy     string `help:"Policy file; its dataset part counts." type:"existingfile"`
 }
 
@@ -35,9 +39,17 @@ func (c *dataConvertCmd) Run(ctx context.Context, g *globals) error {
 	}
 	board := progress.New(g.stderr)
 	stage := board.Stage("convert")
-	s, err := directory.Convert(ctx, c.Source, c.Out, directory.Options{Policy: policy.Dataset, LabelsOnly: c.LabelsOnly, Progress: func(what string, done, total int) {
+	o := directory.Options{Policy: policy.Dataset, LabelsOnly: c.LabelsOnly, Progress: func(what string, done, total int) {
 		stage.Set(done, total, "%s, %d of %d", what, done, total)
-	}})
+	}}
+	var s directory.Summary
+	var err error
+	made := true
+	if c.Shard != "" {
+		s, made, err = c.shard(ctx, o)
+	} else {
+		s, err = directory.Convert(ctx, c.Source, c.Out, o)
+	}
 	if err != nil {
 		stage.Fail(err)
 		board.Close()
@@ -45,6 +57,11 @@ func (c *dataConvertCmd) Run(ctx context.Context, g *globals) error {
 	}
 	stage.Done("%d images, %d boxes", s.Images, s.Boxes)
 	board.Close()
+	if !made || s.Images == 0 {
+		return g.answer(map[string]any{"shard": c.Shard, "merged": made}, func(w io.Writer) {
+			fmt.Fprintf(w, "The part is made; the last of the parts makes %s.\n", c.Out)
+		})
+	}
 	return g.answer(s, func(w io.Writer) {
 		fmt.Fprintf(w, "%d images, %d boxes, %d classes in %s\n", s.Images, s.Boxes, s.Classes, c.Out)
 		if s.LabelsOnly && !c.LabelsOnly {
@@ -55,6 +72,20 @@ func (c *dataConvertCmd) Run(ctx context.Context, g *globals) error {
 		}
 		printFindings(w, s.Findings)
 	})
+}
+
+// shard makes one part, and the whole where it is the last.
+func (c *dataConvertCmd) shard(ctx context.Context, o directory.Options) (directory.Summary, bool, error) {
+	index, count, ok := strings.Cut(c.Shard, "/")
+	if c.Shard == "task" {
+		index, count, ok = os.Getenv("CLOUD_RUN_TASK_INDEX"), os.Getenv("CLOUD_RUN_TASK_COUNT"), true
+	}
+	shard, err1 := strconv.Atoi(index)
+	n, err2 := strconv.Atoi(count)
+	if !ok || err1 != nil || err2 != nil || shard < 0 || shard >= n {
+		return directory.Summary{}, false, fmt.Errorf("--shard %s (part %q of %q): give I/N with I from 0 to N-1, or task within a Cloud Run job", c.Shard, index, count)
+	}
+	return directory.ConvertShard(ctx, c.Source, c.Out, shard, n, o)
 }
 
 func printFindings(w io.Writer, findings []dataset.Finding) {
