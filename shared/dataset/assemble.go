@@ -148,7 +148,7 @@ func recordPhotos(rec Record, folder string, global []int, before []Photo, measu
 	var usable []candidate
 	for _, ph := range rec.Photos {
 		if ph.Fault == "" {
-			usable = append(usable, candidate{ph.MD5, measured[ph.MD5].Hash, ph.Boxes})
+			usable = append(usable, candidate{ph.MD5, measured[ph.MD5], ph.Boxes})
 		}
 	}
 	of := splits(usable, before, measured, p.ValShare, p.Seed)

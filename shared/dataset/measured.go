@@ -22,7 +22,9 @@ type Measured struct {
 	Brightness float32 `json:"brightness"` // as imaging.Stats
 	Contrast   float32 `json:"contrast"`
 	Sharpness  float32 `json:"sharpness"`
-	Hash       uint64  `json:"hash,string"` // perceptual: near for photos that look alike
+	Hash       uint64  `json:"hash,string"`      // perceptual: near for photos that look alike
+	Taken      int64   `json:"taken,omitempty"`  // seconds by the camera's own clock; 0 unknown
+	Camera     uint32  `json:"camera,omitempty"` // names the kind of camera
 }
 
 // LoadMeasured returns what is known of a version's photos, by MD5; nothing for

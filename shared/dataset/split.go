@@ -14,10 +14,18 @@ import (
 // for the same scene, and stay in one split.
 const nearBits = 2
 
+// Photos that one camera took within burstSeconds of each other are a burst, and
+// show one scene though the camera moved. A longer series than maxBurst is none:
+// a day of a standing camera would otherwise be one scene.
+const (
+	burstSeconds = 2
+	maxBurst     = 30
+)
+
 // candidate is a photo that needs a split.
 type candidate struct {
 	md5   string
-	hash  uint64 // perceptual
+	seen  Measured
 	boxes []Box
 }
 
@@ -90,15 +98,15 @@ func splits(photos []candidate, before []Photo, measured map[string]Measured, sh
 // group puts candidates that look alike together. Those that the version before
 // has, or that look like one it has, get their split in out and are in no scene.
 func group(photos []candidate, before []Photo, measured map[string]Measured, out map[string]Split) []scene {
-	hashes := make([]uint64, 0, len(before)+len(photos))
+	all := make([]Measured, 0, len(before)+len(photos))
 	known := make(map[string]Split, len(before))
 	for _, p := range before {
 		known[p.MD5] = p.Split
-		hashes = append(hashes, measured[p.MD5].Hash)
+		all = append(all, measured[p.MD5])
 	}
 	parent := make([]int, len(photos)) // union-find
 	for i, p := range photos {
-		hashes = append(hashes, p.hash)
+		all = append(all, p.seen)
 		parent[i] = i
 		if s, ok := known[p.md5]; ok {
 			out[p.md5] = s
@@ -111,7 +119,11 @@ func group(photos []candidate, before []Photo, measured map[string]Measured, out
 		}
 		return i
 	}
-	Near(hashes, nearBits, func(i, j int) {
+	hashes := make([]uint64, len(all))
+	for i, m := range all {
+		hashes[i] = m.Hash
+	}
+	alike := func(i, j int) { // i > j
 		if i < len(before) {
 			return
 		}
@@ -119,15 +131,17 @@ func group(photos []candidate, before []Photo, measured map[string]Measured, out
 		if j >= len(before) {
 			a, b := root(i-len(before)), root(j-len(before))
 			parent[max(a, b)] = min(a, b)
-		} else if out[p.md5] == "" {
-			out[p.md5] = before[j].Split
+		} else if _, stays := known[p.md5]; !stays && (out[p.md5] == "" || before[j].Split == Val) {
+			out[p.md5] = before[j].Split // like one of each, it is not trained on
 		}
-	})
+	}
+	Near(hashes, nearBits, alike)
+	bursts(all, alike)
 	of := map[int]int{} // root to scene
 	var scenes []scene
 	settled := map[int]Split{}
 	for i, p := range photos {
-		if s := out[p.md5]; s != "" {
+		if s := out[p.md5]; s != "" && settled[root(i)] != Val {
 			settled[root(i)] = s
 		}
 	}
@@ -147,6 +161,36 @@ func group(photos []candidate, before []Photo, measured map[string]Measured, out
 		slices.SortFunc(s.photos, func(x, y candidate) int { return strings.Compare(x.md5, y.md5) })
 	}
 	return scenes
+}
+
+// bursts calls visit with pairs i > j of photos of one burst, enough of them to
+// tie the burst together.
+func bursts(all []Measured, visit func(i, j int)) {
+	var timed []int
+	for i, m := range all {
+		if m.Taken != 0 {
+			timed = append(timed, i)
+		}
+	}
+	slices.SortFunc(timed, func(x, y int) int {
+		return cmp.Or(cmp.Compare(all[x].Camera, all[y].Camera), cmp.Compare(all[x].Taken, all[y].Taken), strings.Compare(all[x].MD5, all[y].MD5), cmp.Compare(x, y))
+	})
+	follows := func(k int) bool {
+		a, b := all[timed[k-1]], all[timed[k]]
+		return a.Camera == b.Camera && b.Taken-a.Taken <= burstSeconds
+	}
+	for start := 0; start < len(timed); {
+		end := start + 1
+		for end < len(timed) && follows(end) {
+			end++
+		}
+		if end-start <= maxBurst {
+			for k := start + 1; k < end; k++ {
+				visit(max(timed[k-1], timed[k]), min(timed[k-1], timed[k]))
+			}
+		}
+		start = end
+	}
 }
 
 // quotas shares target among strata of the given sizes in proportion, the

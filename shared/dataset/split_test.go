@@ -13,7 +13,7 @@ func candidates(n, classes, seed int) []candidate {
 	rng := rand.New(rand.NewPCG(uint64(seed), 9))
 	out := make([]candidate, n)
 	for i := range out {
-		out[i] = candidate{md5: MD5Hex(fmt.Append(nil, seed, i)), hash: rng.Uint64(), boxes: []Box{{Class: i % classes}}}
+		out[i] = candidate{md5: MD5Hex(fmt.Append(nil, seed, i)), seen: Measured{Hash: rng.Uint64()}, boxes: []Box{{Class: i % classes}}}
 	}
 	return out
 }
@@ -42,7 +42,7 @@ func TestSplits_exactShare(t *testing.T) {
 
 func TestSplits_orderDoesNotMatter(t *testing.T) {
 	photos := candidates(150, 6, 1)
-	photos[7].hash = photos[90].hash // a scene
+	photos[7].seen.Hash = photos[90].seen.Hash // a scene
 	want := splits(photos, nil, nil, 0.2, 3)
 	rng := rand.New(rand.NewPCG(1, 1))
 	for range 20 {
@@ -60,7 +60,7 @@ func TestSplits_stayAsDataGrows(t *testing.T) {
 	var before []Photo
 	for _, p := range first {
 		before = append(before, Photo{MD5: p.md5, Split: of[p.md5]})
-		measured[p.md5] = Measured{MD5: p.md5, Hash: p.hash}
+		measured[p.md5] = Measured{MD5: p.md5, Hash: p.seen.Hash}
 	}
 	grown := splits(append(first, candidates(100, 4, 2)...), before, measured, 0.2, 77)
 	for md5, s := range of {
@@ -90,10 +90,10 @@ func TestSplits_everyClassIsHeldOutInProportion(t *testing.T) {
 func TestSplits_scenesStayTogether(t *testing.T) {
 	photos := candidates(100, 3, 1)
 	for i := range photos { // bursts of four, the last two bits apart from the first
-		photos[i].hash = photos[i-i%4].hash ^ []uint64{0, 1, 1 << 40, 1 | 1<<40}[i%4]
+		photos[i].seen.Hash = photos[i-i%4].seen.Hash ^ []uint64{0, 1, 1 << 40, 1 | 1<<40}[i%4]
 	}
 	known := Photo{MD5: "known", Split: Val}
-	measured := map[string]Measured{"known": {Hash: photos[50].hash}}
+	measured := map[string]Measured{"known": {Hash: photos[50].seen.Hash}}
 	of := splits(photos, []Photo{known}, measured, 0.2, 0)
 	for i, p := range photos {
 		if of[p.md5] != of[photos[i-i%4].md5] {
@@ -105,5 +105,83 @@ func TestSplits_scenesStayTogether(t *testing.T) {
 	}
 	if n := held(of); n != 20 {
 		t.Errorf("%d held out", n)
+	}
+}
+
+func TestSplits_burstsStayTogether(t *testing.T) {
+	photos := candidates(120, 3, 1)
+	for i := range photos { // bursts of three, two seconds apart, of two cameras at a time
+		photos[i].seen.Taken = int64(1_700_000_000 + i/6*60 + i%3*2)
+		photos[i].seen.Camera = uint32(i / 3 % 2)
+	}
+	of := splits(photos, nil, nil, 0.25, 0)
+	for i, p := range photos {
+		if of[p.md5] != of[photos[i-i%3].md5] {
+			t.Errorf("photo %d left its burst", i)
+		}
+	}
+	if n := held(of); n != 30 {
+		t.Errorf("%d held out", n)
+	}
+}
+
+// A camera that takes a photo each second all day long shows no single scene.
+func TestSplits_longSeriesIsNoBurst(t *testing.T) {
+	photos := candidates(100, 3, 1)
+	for i := range photos {
+		photos[i].seen.Taken, photos[i].seen.Camera = int64(1_700_000_000+i), 7
+	}
+	if n := held(splits(photos, nil, nil, 0.2, 0)); n != 20 {
+		t.Errorf("%d held out", n)
+	}
+}
+
+// Whatever photos come, in whatever batches: every photo has a split; none moves;
+// the order in a batch does not matter; new photos that look alike, or were taken
+// together, go together, and to where an old one is that they look like.
+func TestSplits_properties(t *testing.T) {
+	for seed := range uint64(60) {
+		rng := rand.New(rand.NewPCG(seed, 5))
+		var before []Photo
+		measured := map[string]Measured{}
+		sceneOf := map[string]int{}
+		where := map[int]Split{} // of each scene so far
+		for batch := range 3 {
+			photos := candidates(20+rng.IntN(60), 1+rng.IntN(6), int(seed)*10+batch)
+			scenes := 1 + rng.IntN(len(photos))
+			for i := range photos {
+				scene := rng.IntN(scenes) + 1000*rng.IntN(2)*batch // some of batches before
+				look := rand.New(rand.NewPCG(seed, uint64(scene)))
+				photos[i].seen = Measured{MD5: photos[i].md5, Hash: look.Uint64() ^ 1<<rng.IntN(2)}
+				if rng.IntN(2) == 0 {
+					photos[i].seen.Taken, photos[i].seen.Camera = 1_700_000_000+int64(scene)*100, 3
+				}
+				sceneOf[photos[i].md5] = scene
+			}
+			share := float64(rng.IntN(5)) / 10
+			of := splits(photos, before, measured, share, int64(seed))
+			again := append([]candidate(nil), photos...)
+			rng.Shuffle(len(again), func(i, j int) { again[i], again[j] = again[j], again[i] })
+			if d := cmp.Diff(of, splits(again, before, measured, share, int64(seed))); d != "" {
+				t.Fatalf("seed %d: the order matters: %s", seed, d)
+			}
+			for _, p := range photos {
+				s := of[p.md5]
+				if s != Train && s != Val {
+					t.Fatalf("seed %d: a photo has split %q", seed, s)
+				}
+				scene := sceneOf[p.md5]
+				if was, ok := where[scene]; ok && was != s {
+					t.Fatalf("seed %d, batch %d: scene %d is in both splits", seed, batch, scene)
+				}
+				where[scene] = s
+				before = append(before, Photo{MD5: p.md5, Split: s})
+				measured[p.md5] = p.seen
+			}
+			grown := splits(photos, before, measured, 0.5, int64(seed)+1)
+			if d := cmp.Diff(of, grown); d != "" {
+				t.Fatalf("seed %d: photos moved: %s", seed, d)
+			}
+		}
 	}
 }

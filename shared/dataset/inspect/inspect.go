@@ -27,6 +27,7 @@ func Photo(data []byte) dataset.Seen {
 	s.Width, s.Height = im.W, im.H
 	s.Brightness, s.Contrast, s.Sharpness = stats.Brightness, stats.Contrast, stats.Sharpness
 	s.Hash = perceptualHash(im)
+	s.Taken, s.Camera = taken(data)
 	return s
 }
 
