@@ -29,6 +29,10 @@ func newSession(model []byte, spec Spec, threads int, provider string) (*session
 		// after the run, several times slower for whatever else wants it.
 		func() error { return o.AddSessionConfigEntry("session.intra_op.spin_duration_us", "100") },
 		func() error { return o.AddSessionConfigEntry("session.inter_op.allow_spinning", "0") },
+		// A plan of memory for each shape of input keeps a block for each at the
+		// size of its peak: half as much memory again, for no time that shows.
+		func() error { return o.SetMemPattern(false) },
+		func() error { return o.AddSessionConfigEntry("session.use_env_allocators", "1") },
 		func() error { return provide(o, provider) },
 	} {
 		if err := set(); err != nil {

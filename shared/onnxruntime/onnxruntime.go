@@ -32,6 +32,26 @@ func Init() error {
 	if err := ort.InitializeEnvironment(ort.WithLogLevelError()); err != nil {
 		return fmt.Errorf("initialise ONNX Runtime from %s (%s): %w", lib.Path, lib.From, err)
 	}
+	return shareMemory()
+}
+
+// shareMemory makes one arena for all sessions that ask for it
+// (session.use_env_allocators): what one does not use at the moment serves
+// another, and it grows by no more than is asked for.
+func shareMemory() error {
+	const asRequested = 1
+	info, err := ort.GetMemoryInfo()
+	if err != nil {
+		return err
+	}
+	arena, err := ort.NewArenaCfg(0, asRequested, -1, -1)
+	if err != nil {
+		return err
+	}
+	defer arena.Destroy()
+	if err := ort.CreateAndRegisterAllocator(info, arena); err != nil {
+		return fmt.Errorf("share memory between models: %w", err)
+	}
 	return nil
 }
 

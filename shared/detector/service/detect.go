@@ -44,10 +44,11 @@ func (s *server) detect(ctx context.Context, in *detectInput) (*huma.StreamRespo
 	ctx, cancel := context.WithTimeout(ctx, s.c.Timeout)
 	defer cancel()
 	o := in.DetectOptions
-	up, err := s.receive(in.request, &o)
+	up, leaveDesk, err := s.atDesk(ctx, in.request, &o)
 	if err != nil {
 		return nil, problem(err)
 	}
+	defer leaveDesk()
 	picture := picture(in.request, o)
 	switch {
 	case picture != "" && len(up.photos) != 1:

@@ -64,6 +64,7 @@ func Run(ctx context.Context, c Config, d Deps) (err error) {
 	server := &http.Server{
 		Handler:           s.lastWord(s.handler()),
 		ConnState:         open.track,
+		ConnContext:       remember,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       c.Timeout,
 		WriteTimeout:      c.Timeout + 30*time.Second,
@@ -109,6 +110,7 @@ type server struct {
 	store   predictionlog.Store   // nil when predictions are not logged
 	log     *predictionlog.Logger // nil likewise
 	slots   chan struct{}
+	desks   *desks
 	ending  chan struct{} // closed when no model will come any more
 	stage   stage
 	remote  *remote.Fetcher // nil where https:// is not read
@@ -118,7 +120,7 @@ type server struct {
 }
 
 func newServer(ctx context.Context, c Config, d Deps) (*server, error) {
-	s := &server{c: c, d: d, slots: make(chan struct{}, c.MaxInFlight), stage: stage{first: make(chan struct{})}, ending: make(chan struct{})}
+	s := &server{c: c, d: d, slots: make(chan struct{}, c.MaxInFlight), desks: newDesks(c.Workers), stage: stage{first: make(chan struct{})}, ending: make(chan struct{})}
 	if len(c.PhotoHosts) > 0 {
 		s.remote = remote.New(c.PhotoHosts)
 	}
