@@ -13,6 +13,8 @@ import (
 
 	"github.com/litterloop/litterloop/shared/config"
 	"github.com/litterloop/litterloop/shared/setup"
+	"github.com/litterloop/litterloop/shared/telemetry"
+	"github.com/litterloop/litterloop/shared/telemetry/export"
 )
 
 // Functions are the steps of the loop that events drive: event in -> event out.
@@ -33,17 +35,25 @@ type Function struct {
 }
 
 func init() {
-	var d deployment
+	// Google's functions framework has a main of its own: what it runs is set up
+	// here, and other programs that hold the functions are left alone.
+	target := os.Getenv("FUNCTION_TARGET")
+	if target != "" {
+		slog.SetDefault(telemetry.Logger(os.Stderr, os.Getenv))
+	}
+	d := deployment{target: target}
 	for _, f := range Functions {
-		functions.HTTP(f.Name, f.Handler(d.open, slog.Default()).ServeHTTP)
+		functions.HTTP(f.Name, d.flushed(f.Handler(d.open, slog.Default())).ServeHTTP)
 	}
 }
 
 // deployment opens the clients on the first request, from the environment; a
 // failure is told to that request alone, and the next one tries again.
 type deployment struct {
-	mu    sync.Mutex
-	parts *setup.Parts
+	target string // the one function that this process serves; "" for all
+	mu     sync.Mutex
+	parts  *setup.Parts
+	traces *export.Provider
 }
 
 func (d *deployment) open(ctx context.Context) (*setup.Parts, error) {
@@ -57,8 +67,31 @@ func (d *deployment) open(ctx context.Context) (*setup.Parts, error) {
 		return nil, err
 	}
 	// The clients outlive the request that happens to build them.
-	d.parts, err = setup.Open(context.WithoutCancel(ctx), cfg)
+	ctx = context.WithoutCancel(ctx)
+	if d.traces == nil {
+		service := "functions"
+		if d.target != "" {
+			service = d.target
+		}
+		if d.traces, err = setup.Telemetry(ctx, service, true, os.Getenv, slog.Default()); err != nil {
+			return nil, err
+		}
+		go d.traces.ShutdownOnTerm()
+	}
+	d.parts, err = setup.Open(ctx, cfg)
 	return d.parts, err
+}
+
+// flushed sends what a request told of itself before it is answered: between
+// requests Cloud Run gives no processor time.
+func (d *deployment) flushed(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.ServeHTTP(w, r)
+		d.mu.Lock()
+		traces := d.traces
+		d.mu.Unlock()
+		traces.Flush(r.Context())
+	})
 }
 
 // Handler serves the function; its handler is made anew when the policy file

@@ -31,7 +31,7 @@ import (
 func newConvert(_ context.Context, p *setup.Parts, policy config.Policy) (http.Handler, error) {
 	log := slog.With("function", "convert")
 	f := convert.New(p.Bucket(p.Incoming), p.Bucket(p.Datasets), p.Publisher(), policy.Dataset, time.Now, log)
-	return event.Handler(log, f.Handle), nil
+	return event.Handler("convert", log, f.Handle), nil
 }
 
 func newValidate(_ context.Context, p *setup.Parts, policy config.Policy) (http.Handler, error) {
@@ -42,7 +42,7 @@ func newValidate(_ context.Context, p *setup.Parts, policy config.Policy) (http.
 		return err
 	})
 	f := validate.New(p.Bucket(p.Datasets), decider, p.Publisher(), policy.Validation, time.Now, log)
-	return event.Handler(log, f.Handle), nil
+	return event.Handler("validate", log, f.Handle), nil
 }
 
 func newTrain(ctx context.Context, p *setup.Parts, policy config.Policy) (http.Handler, error) {
@@ -50,7 +50,7 @@ func newTrain(ctx context.Context, p *setup.Parts, policy config.Policy) (http.H
 	if err != nil {
 		return nil, err
 	}
-	return event.Handler(slog.With("function", "train"), f.Handle), nil
+	return event.Handler("train", slog.With("function", "train"), f.Handle), nil
 }
 
 func trainer(ctx context.Context, p *setup.Parts, policy config.Policy) (*train.Function, error) {
@@ -84,7 +84,7 @@ func newRegister(ctx context.Context, p *setup.Parts, policy config.Policy) (htt
 		},
 		Bus: p.Publisher(), Now: time.Now, Log: log,
 	})
-	return event.Handler(log, f.Handle), nil
+	return event.Handler("register", log, f.Handle), nil
 }
 
 func newDeploy(ctx context.Context, p *setup.Parts, policy config.Policy) (http.Handler, error) {
@@ -101,7 +101,7 @@ func newDeploy(ctx context.Context, p *setup.Parts, policy config.Policy) (http.
 	if err != nil {
 		return nil, err
 	}
-	return event.Handler(log, deploy.New(r, log).Handle), nil
+	return event.Handler("deploy", log, deploy.New(r, time.Now, log).Handle), nil
 }
 
 func newDrift(ctx context.Context, p *setup.Parts, policy config.Policy) (http.Handler, error) {

@@ -7,19 +7,19 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/litterloop/litterloop/cmd/internal/worker"
 	"github.com/litterloop/litterloop/shared/detector/service"
+	"github.com/litterloop/litterloop/shared/telemetry"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	log := telemetry.Logger(os.Stderr, os.Getenv)
 	err := worker.Detect(ctx, os.Args[1:], os.Getenv, log)
 	if errors.Is(err, flag.ErrHelp) {
 		fmt.Print(service.Help())

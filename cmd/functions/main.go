@@ -9,10 +9,11 @@ import (
 	"github.com/GoogleCloudPlatform/functions-framework-go/funcframework"
 
 	_ "github.com/litterloop/litterloop" // registers the functions
+	"github.com/litterloop/litterloop/shared/telemetry"
 )
 
 func main() {
-	slog.SetDefault(slog.New(slog.NewJSONHandler(os.Stderr, nil)))
+	slog.SetDefault(telemetry.Logger(os.Stderr, os.Getenv))
 	port := os.Getenv("PORT")
 	if port == "" {
 		port = "8080"

@@ -93,6 +93,7 @@ func TestDemo_closesTheLoopAndTellsTheSameAgain(t *testing.T) {
 	if !first.Closed || len(first.Models) != 2 || first.Drift.Verdict != "drift" || first.Retrain.Decision != "fired" {
 		t.Errorf("the loop did not close: %+v", first)
 	}
+	checkTraces(t, state)
 	again, err := smallDemo(t.Context(), t, state, localcloud.Faults{})
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -15,6 +16,8 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/litterloop/litterloop/cmd/litterloop/client"
+	"github.com/litterloop/litterloop/cmd/litterloop/local"
+	"github.com/litterloop/litterloop/shared/telemetry/export"
 )
 
 // globals are the flags of every command, and where a command speaks.
@@ -32,7 +35,7 @@ type cli struct {
 
 	Demo    demoCmd    `cmd:"" help:"Show the whole loop closing, live, on this machine."`
 	Up      upCmd      `cmd:"" help:"Run the local cloud until interrupted."`
-	Drop    dropCmd    `cmd:"" help:"Drop a directory of labelled photos as a batch."`
+	Drop    dropCmd    `cmd:"" help:"Drop a directory or archive of labelled photos as a batch."`
 	Status  statusCmd  `cmd:"" help:"Show batches, versions, trainings, what serves and what waits."`
 	Taco    tacoCmd    `cmd:"" help:"Download TACO's photos by the addresses in its annotations, as a batch to drop."`
 	Data    dataCmd    `cmd:"" help:"List, fetch, verify and compare data set versions; convert labels on disk."`
@@ -41,7 +44,9 @@ type cli struct {
 	Predict predictCmd `cmd:"" help:"Ask the deployed detector about a photo."`
 	Drift   driftCmd   `cmd:"" help:"Check for drift now."`
 	Events  eventsCmd  `cmd:"" help:"List events that could not be handled, or alerts; replay them."`
+	Trace   traceCmd   `cmd:"" help:"Show where the time of a pass of the local loop went."`
 	Doctor  doctorCmd  `cmd:"" help:"Check what this machine needs, and name the command that mends it."`
+	Policy  policyCmd  `cmd:"" help:"Show what is tuned, check a policy file, or print its schema."`
 	Bench   benchCmd   `cmd:"" help:"Measure whole processes; docs/benchmarks.md has the figures."`
 
 	Detector detectorCmd `cmd:"" hidden:"" help:"The inference server, as a revision of the local Cloud Run."`
@@ -85,6 +90,16 @@ func run(ctx context.Context, args []string, stdout io.Writer, stderr *os.File) 
 // connect opens the deployment that the flags name.
 func (g *globals) connect(ctx context.Context) (*client.Client, error) {
 	return client.Connect(ctx, g.State, g.Project, os.Getenv)
+}
+
+// telemetry sets up the spans of a command that begins a trace: in the file of
+// the local cloud, or where OpenTelemetry's variables say.
+func (g *globals) telemetry(ctx context.Context) (*export.Provider, error) {
+	file := local.Traces(g.State)
+	if g.Project != "" {
+		file = ""
+	}
+	return export.Start(ctx, export.Options{Service: "litterloop", Getenv: os.Getenv, File: file, Always: true, Log: slog.New(slog.DiscardHandler)})
 }
 
 // answer prints v as JSON when asked for, and calls text otherwise.

@@ -2,10 +2,10 @@ package main
 
 import (
 	"context"
-	"log/slog"
 	"os"
 
 	"github.com/litterloop/litterloop/cmd/internal/worker"
+	"github.com/litterloop/litterloop/shared/telemetry"
 )
 
 // The local Cloud Run starts this same program for its containers.
@@ -14,7 +14,7 @@ type detectorCmd struct{}
 
 // Run serves the detector, configured by the environment.
 func (*detectorCmd) Run(ctx context.Context) error {
-	return worker.Detect(ctx, nil, os.Getenv, jsonLog())
+	return worker.Detect(ctx, nil, os.Getenv, telemetry.Logger(os.Stderr, os.Getenv))
 }
 
 type trainerCmd struct {
@@ -23,7 +23,5 @@ type trainerCmd struct {
 
 // Run runs the training job.
 func (c *trainerCmd) Run(ctx context.Context) error {
-	return worker.Train(ctx, c.Args, os.Getenv, jsonLog())
+	return worker.Train(ctx, c.Args, os.Getenv, telemetry.Logger(os.Stderr, os.Getenv))
 }
-
-func jsonLog() *slog.Logger { return slog.New(slog.NewJSONHandler(os.Stderr, nil)) }

@@ -15,6 +15,7 @@ import (
 	"github.com/litterloop/litterloop/shared/dataset/intake"
 	"github.com/litterloop/litterloop/shared/errs"
 	"github.com/litterloop/litterloop/shared/event"
+	"github.com/litterloop/litterloop/shared/telemetry"
 )
 
 // Function handles the event object-finalized of the incoming bucket.
@@ -51,6 +52,9 @@ func (f *Function) Handle(ctx context.Context, e event.Event) error {
 		}
 	}
 	if err == nil {
+		if s.State == dataset.Converted {
+			telemetry.Succeeded(ctx, "convert", f.now())
+		}
 		f.log.DebugContext(ctx, "object taken in", "object", o.Name, "state", s.State, "missing", s.Missing)
 	}
 	return err

@@ -6,10 +6,12 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"time"
 
 	"github.com/litterloop/litterloop/shared/errs"
 	"github.com/litterloop/litterloop/shared/event"
 	"github.com/litterloop/litterloop/shared/rollout"
+	"github.com/litterloop/litterloop/shared/telemetry"
 )
 
 // CodeBadEvent marks an event that names no model version.
@@ -23,11 +25,14 @@ type Roller interface {
 // Function handles event deploy.
 type Function struct {
 	roller Roller
+	now    func() time.Time
 	log    *slog.Logger
 }
 
 // New returns the function.
-func New(r Roller, log *slog.Logger) *Function { return &Function{roller: r, log: log} }
+func New(r Roller, now func() time.Time, log *slog.Logger) *Function {
+	return &Function{roller: r, now: now, log: log}
+}
 
 // Handle rolls out the version that the event names. A rollback is a success of
 // this function: it has been recorded, and its alert published.
@@ -42,6 +47,9 @@ func (f *Function) Handle(ctx context.Context, e event.Event) error {
 	ro, err := f.roller.Run(ctx, d.Model, d.Version)
 	if err != nil {
 		return err
+	}
+	if ro.State == rollout.Serving {
+		telemetry.Succeeded(ctx, "deploy", f.now())
 	}
 	f.log.InfoContext(ctx, "rollout ended", "model", d.Model, "version", d.Version, "state", ro.State, "code", ro.Code, "failure", ro.Failure)
 	return nil

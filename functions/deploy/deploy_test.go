@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/litterloop/litterloop/functions/deploy"
 	"github.com/litterloop/litterloop/shared/errs"
@@ -39,7 +40,7 @@ func TestHandle(t *testing.T) {
 			f := deploy.New(roller(func(model string, version int) (rollout.Rollout, error) {
 				ran = model == "litter" && version == 3
 				return rollout.Rollout{State: rollout.RolledBack}, test.err
-			}), slog.New(slog.NewTextHandler(io.Discard, nil)))
+			}), time.Now, slog.New(slog.NewTextHandler(io.Discard, nil)))
 			err := f.Handle(t.Context(), event.Event{Type: event.Deploy, Data: json.RawMessage(test.data)})
 			if ran != test.ran {
 				t.Errorf("ran: %v", ran)

@@ -18,6 +18,7 @@ import (
 	"github.com/litterloop/litterloop/shared/errs"
 	"github.com/litterloop/litterloop/shared/event"
 	"github.com/litterloop/litterloop/shared/retrain"
+	"github.com/litterloop/litterloop/shared/telemetry"
 )
 
 // Checker makes the report of the window that ends at to; see drift.Checker.
@@ -95,6 +96,7 @@ func (f *Function) drifted(ctx context.Context, to time.Time) (Answer, error) {
 		return Answer{}, fmt.Errorf("drift report %s: %w", s.Report, err)
 	}
 	a.Decision, a.Ledger = &d, d.Ledger
+	telemetry.Succeeded(ctx, "drift", f.now())
 	f.log.InfoContext(ctx, "drift checked", "outcome", a.Outcome, "score", s.Verdict.Score, "threshold", s.Verdict.Threshold,
 		"photos", s.Window.Photos, "report", s.Report, "decision", d.Outcome, "reasons", d.Reasons)
 	return a, nil
@@ -131,7 +133,7 @@ func (f *Function) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	if isEvent(r, body) {
-		event.Handler(f.log, f.Handle).ServeHTTP(w, r)
+		event.Handler("drift", f.log, f.Handle).ServeHTTP(w, r)
 		return
 	}
 	to, err := windowEnd(r.Header, body)
@@ -139,7 +141,12 @@ func (f *Function) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	a, err := f.check(r.Context(), to)
+	var a Answer
+	ctx := telemetry.Continue(r.Context(), map[string]string{telemetry.Traceparent: r.Header.Get(telemetry.Traceparent)})
+	err = telemetry.Handle(ctx, "drift", "schedule", func(ctx context.Context) (err error) {
+		a, err = f.check(ctx, to)
+		return err
+	})
 	if err != nil {
 		f.fail(w, r, err)
 		return

@@ -17,6 +17,7 @@ import (
 	"github.com/litterloop/litterloop/shared/event"
 	"github.com/litterloop/litterloop/shared/registry"
 	"github.com/litterloop/litterloop/shared/registry/gate"
+	"github.com/litterloop/litterloop/shared/telemetry"
 	"github.com/litterloop/litterloop/shared/tracking"
 	"github.com/litterloop/litterloop/shared/training"
 )
@@ -134,7 +135,13 @@ func (f *Function) register(ctx context.Context, t training.Training) (ended boo
 	if err != nil {
 		return false, err
 	}
-	return true, f.Book.Finish(ctx, t.Run, training.Registered, v.Version, "")
+	if err := f.Book.Finish(ctx, t.Run, training.Registered, v.Version, ""); err != nil {
+		return false, err
+	}
+	if verdict.Passed {
+		telemetry.Succeeded(ctx, "register", f.Now())
+	}
+	return true, nil
 }
 
 // measure starts the job that evaluates again; a job that can't be started any
@@ -197,5 +204,6 @@ func (f *Function) next(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return f.Bus.Publish(ctx, bus.Train, e)
+	// It goes on in the trace that asked for it, not in the one it waited for.
+	return f.Bus.Publish(telemetry.Continue(ctx, map[string]string{telemetry.Traceparent: t.Trace}), bus.Train, e)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/litterloop/litterloop/shared/bus"
 	"github.com/litterloop/litterloop/shared/errs"
 	"github.com/litterloop/litterloop/shared/event"
+	"github.com/litterloop/litterloop/shared/telemetry"
 	"github.com/litterloop/litterloop/shared/training"
 )
 
@@ -44,6 +45,7 @@ func (f *Function) Handle(ctx context.Context, e event.Event) error {
 	if err != nil {
 		return err
 	}
+	t.Trace = telemetry.Carry(ctx)[telemetry.Traceparent]
 	outcome, err := f.book.Begin(ctx, t)
 	if err != nil {
 		return err

@@ -17,6 +17,7 @@ import (
 	"github.com/litterloop/litterloop/shared/dataset"
 	"github.com/litterloop/litterloop/shared/errs"
 	"github.com/litterloop/litterloop/shared/event"
+	"github.com/litterloop/litterloop/shared/telemetry"
 	"github.com/litterloop/litterloop/shared/validation"
 )
 
@@ -95,7 +96,11 @@ func (f *Function) Handle(ctx context.Context, e event.Event) error {
 	if current.ID != v.ID { // a newer version passed: its own event decides
 		return nil
 	}
-	return f.decider.Validated(ctx, v)
+	if err := f.decider.Validated(ctx, v); err != nil {
+		return err
+	}
+	telemetry.Succeeded(ctx, "validate", f.now())
+	return nil
 }
 
 func (f *Function) alert(ctx context.Context, v dataset.Version, r validation.Result) error {

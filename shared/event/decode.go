@@ -118,7 +118,9 @@ func pushed(body []byte) (Event, error) {
 		o := &Object{Bucket: m.Attributes["bucketId"], Name: m.Attributes["objectId"]}
 		o.Generation, _ = strconv.ParseInt(m.Attributes["objectGeneration"], 10, 64)
 		e, err := finalized(m.Data, o)
-		e.Trace = tr
+		if tr != nil {
+			e.Trace = tr
+		}
 		return e, err
 	}
 	id, at := m.Attributes[AttrID], m.Attributes[AttrTime]
@@ -138,10 +140,11 @@ func pushed(body []byte) (Event, error) {
 // the notification's attributes where they are given.
 func finalized(resource []byte, o *Object) (Event, error) {
 	var r struct {
-		Bucket     string    `json:"bucket"`
-		Name       string    `json:"name"`
-		Generation string    `json:"generation"`
-		Updated    time.Time `json:"updated"`
+		Bucket     string            `json:"bucket"`
+		Name       string            `json:"name"`
+		Generation string            `json:"generation"`
+		Updated    time.Time         `json:"updated"`
+		Metadata   map[string]string `json:"metadata"`
 	}
 	if len(resource) > 0 {
 		if err := json.Unmarshal(resource, &r); err != nil && o == nil {
@@ -158,7 +161,10 @@ func finalized(resource []byte, o *Object) (Event, error) {
 	if o.Bucket == "" || o.Name == "" || o.Generation <= 0 {
 		return Event{}, errors.New("storage event names no bucket, object or generation")
 	}
-	return New(ObjectFinalized, r.Updated, o, o.Bucket, o.Name, strconv.FormatInt(o.Generation, 10))
+	e, err := New(ObjectFinalized, r.Updated, o, o.Bucket, o.Name, strconv.FormatInt(o.Generation, 10))
+	// Cloud Storage carries no trace; whoever wrote the object may have left it there.
+	e.Trace = traceOf(r.Metadata[AttrTraceparent], r.Metadata[AttrTracestate])
+	return e, err
 }
 
 func ours(id, typ, at string, data []byte, tr map[string]string) (Event, error) {

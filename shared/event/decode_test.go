@@ -102,7 +102,7 @@ func TestHandler_statusByError(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := httptest.NewRecorder()
-			h := Handler(log, func(context.Context, Event) error { return tt.err })
+			h := Handler("train", log, func(context.Context, Event) error { return tt.err })
 			h.ServeHTTP(w, httptest.NewRequest("POST", "/", strings.NewReader(push(`{"id":"x","type":"train"}`, `{}`))))
 			if w.Code != tt.want {
 				t.Errorf("status %d, want %d", w.Code, tt.want)

@@ -2,35 +2,33 @@ package event
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"net/http"
 
-	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/propagation"
-	"go.opentelemetry.io/otel/trace"
 
 	"github.com/litterloop/litterloop/shared/errs"
+	"github.com/litterloop/litterloop/shared/telemetry"
 )
 
-// Handler serves one event handler as an HTTP function. It answers by
+// Handler serves one event handler as the HTTP function of that name, within the
+// trace that the event carries. It answers by
 // errs.Status: 2xx acknowledges (done, or permanently wrong and reported),
 // anything else has the bus deliver again. What went wrong is logged here, and
 // only here: the body of the answer is for a person with curl.
-func Handler(log *slog.Logger, handle func(ctx context.Context, e Event) error) http.Handler {
+func Handler(function string, log *slog.Logger, handle func(ctx context.Context, e Event) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		e, err := Decode(r)
-		ctx := otel.GetTextMapPropagator().Extract(r.Context(), propagation.MapCarrier(e.Trace))
-		ctx, span := otel.Tracer("litterloop").Start(ctx, "handle "+string(e.Type), trace.WithSpanKind(trace.SpanKindConsumer),
-			trace.WithAttributes(attribute.String("event.id", e.ID)))
-		defer span.End()
-		if err == nil {
-			err = handle(ctx, e)
-		}
+		e, malformed := Decode(r)
+		ctx := telemetry.Continue(r.Context(), e.Trace)
+		err := telemetry.Handle(ctx, function, string(e.Type), func(spanned context.Context) error {
+			ctx = spanned
+			if malformed != nil {
+				return malformed
+			}
+			return handle(ctx, e)
+		}, attributes(e)...)
 		if err != nil {
-			span.RecordError(err)
-			span.SetStatus(codes.Error, err.Error())
 			code, permanent := errs.Reason(err)
 			level := slog.LevelWarn
 			if permanent {
@@ -43,4 +41,14 @@ func Handler(log *slog.Logger, handle func(ctx context.Context, e Event) error) 
 		log.DebugContext(ctx, "event handled", "type", e.Type, "id", e.ID)
 		w.WriteHeader(errs.Status(nil))
 	})
+}
+
+// attributes say which event a span handles.
+func attributes(e Event) []attribute.KeyValue {
+	a := []attribute.KeyValue{attribute.String("event.id", e.ID)}
+	var o Object
+	if e.Type == ObjectFinalized && json.Unmarshal(e.Data, &o) == nil {
+		a = append(a, attribute.String("object", "gs://"+o.Bucket+"/"+o.Name))
+	}
+	return a
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/litterloop/litterloop/shared/blob"
 	"github.com/litterloop/litterloop/shared/errs"
+	"github.com/litterloop/litterloop/shared/telemetry"
 )
 
 // LedgerDir is where entries lie in the ledger bucket.
@@ -58,9 +59,13 @@ func (e Entry) decision() Decision {
 // record writes the entry, unless it stands already.
 func record(ctx context.Context, b blob.Bucket, e Entry) error {
 	_, err := blob.WriteJSON(ctx, b, object(e.ID), e, blob.Absent)
-	if err != nil && !errors.Is(err, errs.Conflict) {
+	if errors.Is(err, errs.Conflict) {
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("write ledger entry %s: %w", e.ID, err)
 	}
+	telemetry.Decided(ctx, e.Decision.Trigger, string(e.Decision.Outcome))
 	return nil
 }
 

@@ -15,10 +15,13 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+
 	"github.com/litterloop/litterloop/shared/blob"
 	"github.com/litterloop/litterloop/shared/bus"
 	"github.com/litterloop/litterloop/shared/errs"
 	"github.com/litterloop/litterloop/shared/registry"
+	"github.com/litterloop/litterloop/shared/telemetry"
 )
 
 // Reason codes.
@@ -158,7 +161,7 @@ func (r *Roller) finish(ctx context.Context, model string, version int) (Rollout
 	}
 	for repeats := 0; err == nil && ro.State == Running; {
 		before := ro.Phase
-		err = r.step(ctx, &ro)
+		err = r.traced(ctx, &ro)
 		if repeatable(err) && repeats < maxRepeats {
 			// The same step again, on what is there now.
 			repeats++
@@ -173,6 +176,14 @@ func (r *Roller) finish(ctx context.Context, model string, version int) (Rollout
 		generation, err = blob.WriteJSON(ctx, r.Models, document(model, version), ro, generation)
 	}
 	return ro, err
+}
+
+// traced is step, as a span.
+func (r *Roller) traced(ctx context.Context, ro *Rollout) (err error) {
+	ctx, span := telemetry.Start(ctx, "rollout "+string(ro.Phase), attribute.String("revision", ro.Revision), attribute.Int("step", ro.Step))
+	defer span.End(&err)
+	defer func() { span.SetAttributes(attribute.String("code", ro.Code)) }()
+	return r.step(ctx, ro)
 }
 
 // repeatable tells errors that may be gone in a moment: someone else changed

@@ -12,6 +12,7 @@ import (
 	"github.com/litterloop/litterloop/shared/config"
 	"github.com/litterloop/litterloop/shared/rollout"
 	rolloutcloudrun "github.com/litterloop/litterloop/shared/rollout/cloudrun"
+	"github.com/litterloop/litterloop/shared/telemetry"
 )
 
 // Platform is where the detector's revisions run.
@@ -45,8 +46,25 @@ func (p *Parts) DetectorEnv(policy config.Policy) map[string]string {
 	return env
 }
 
-// HTTP calls revisions by their URLs.
-func (p *Parts) HTTP() *http.Client { return &http.Client{Timeout: 60 * time.Second} }
+// HTTP calls revisions by their URLs, within the trace of the request's context
+// and, in the cloud, with this caller's identity.
+func (p *Parts) HTTP() *http.Client {
+	return &http.Client{Timeout: 60 * time.Second, Transport: traced{newSigned(http.DefaultTransport)}}
+}
+
+// traced tells the other side which trace a request belongs to.
+type traced struct{ http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (t traced) RoundTrip(r *http.Request) (*http.Response, error) {
+	if carried := telemetry.Carry(r.Context()); carried != nil {
+		r = r.Clone(r.Context())
+		for key, v := range carried {
+			r.Header.Set(key, v)
+		}
+	}
+	return t.RoundTripper.RoundTrip(r)
+}
 
 // DetectorURL is the address of the deployed detector; errs.NotFound before the
 // first deployment.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/litterloop/litterloop/shared/errs"
 	"github.com/litterloop/litterloop/shared/job"
+	"github.com/litterloop/litterloop/shared/telemetry"
 )
 
 // confirmWithin is how long a claimed launch may go without news of its job
@@ -140,6 +141,8 @@ func (s *Supervisor) launch(ctx context.Context, t Training, next Launch) error 
 	execution, err := s.launcher.Start(ctx, job.Spec{
 		Job:  s.jobOf(t),
 		Args: []string{string(l.Task), "--run", t.Run, "--launch", strconv.Itoa(l.Number)},
+		// Whoever notices that a job died, its work belongs to the trace it began in.
+		Env: telemetry.Environ(telemetry.Continue(ctx, map[string]string{telemetry.Traceparent: t.Trace})),
 	})
 	if err == nil {
 		return s.book.launched(ctx, t.Run, l.Number, execution)

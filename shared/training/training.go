@@ -40,6 +40,7 @@ type Training struct {
 	Failure   string          `json:"failure,omitempty"`
 	Version   int             `json:"version,omitempty"` // of the registered model
 	Launch    Launch          `json:"launch"`
+	Trace     string          `json:"trace,omitempty"` // W3C traceparent of the event that asked for it
 }
 
 // CodeBadRequest is the reason of a train event that can't be carried out.

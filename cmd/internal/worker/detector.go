@@ -11,6 +11,7 @@ import (
 	"github.com/litterloop/litterloop/shared/blob"
 	"github.com/litterloop/litterloop/shared/blob/blobgcs"
 	"github.com/litterloop/litterloop/shared/detector/service"
+	"github.com/litterloop/litterloop/shared/setup"
 )
 
 // Detect serves the detector until ctx ends. An error that is flag.ErrHelp asks
@@ -20,6 +21,11 @@ func Detect(ctx context.Context, args []string, getenv func(string) string, log 
 	if err != nil {
 		return err
 	}
+	traces, err := setup.Telemetry(ctx, "detector", false, getenv, log)
+	if err != nil {
+		return err
+	}
+	defer shutdown(ctx, traces, log)
 	var mu sync.Mutex
 	var client *storage.Client // built when first needed: a model in a directory needs no cloud
 	bucket := func(ctx context.Context, name string) (blob.Bucket, error) {

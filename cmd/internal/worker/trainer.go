@@ -10,6 +10,8 @@ import (
 
 	"github.com/litterloop/litterloop/shared/registry"
 	"github.com/litterloop/litterloop/shared/setup"
+	"github.com/litterloop/litterloop/shared/telemetry"
+	"github.com/litterloop/litterloop/shared/telemetry/export"
 	"github.com/litterloop/litterloop/shared/tracking"
 	"github.com/litterloop/litterloop/shared/training"
 	"github.com/litterloop/litterloop/shared/training/job"
@@ -22,6 +24,12 @@ func Train(ctx context.Context, args []string, getenv func(string) string, log *
 	if err != nil {
 		return err
 	}
+	traces, err := setup.Telemetry(ctx, "trainer", true, getenv, log)
+	if err != nil {
+		return err
+	}
+	defer shutdown(ctx, traces, log)
+	ctx = telemetry.FromEnviron(ctx, getenv)
 	parts, err := setup.Open(ctx, cfg)
 	if err != nil {
 		return err
@@ -34,6 +42,14 @@ func Train(ctx context.Context, args []string, getenv func(string) string, log *
 		Bus: parts.Publisher(), Trainer: Recipes(getenv, parts.Bucket, log), Open: engine.Open, Score: engine.Score,
 		Execution: execution(parts.Location(), getenv), Code: cfg.Version, Now: time.Now, Log: log,
 	})
+}
+
+// shutdown sends the last spans and metrics; that they do not arrive is no
+// failure of the work.
+func shutdown(ctx context.Context, p *export.Provider, log *slog.Logger) {
+	if err := p.Shutdown(ctx); err != nil {
+		log.Warn("telemetry was not delivered", "error", err)
+	}
 }
 
 // execution is this execution's full name, as Cloud Run's API takes it; empty

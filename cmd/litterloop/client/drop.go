@@ -15,10 +15,12 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"go.opentelemetry.io/otel/attribute"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/litterloop/litterloop/shared/blob"
 	"github.com/litterloop/litterloop/shared/errs"
+	"github.com/litterloop/litterloop/shared/telemetry"
 )
 
 // File is one file of a batch.
@@ -72,7 +74,9 @@ type Dropped struct {
 // the order given. A file that is there with the same content is not sent
 // again, so a drop that was interrupted goes on; one with other content is
 // replaced, which corrects the batch.
-func Drop(ctx context.Context, b blob.Bucket, batch string, files []File, progress func(done, total int)) (Dropped, error) {
+func Drop(ctx context.Context, b blob.Bucket, batch string, files []File, progress func(done, total int)) (_ Dropped, err error) {
+	ctx, span := telemetry.Start(ctx, "drop", attribute.String("batch", batch), attribute.Int("files", len(files)))
+	defer span.End(&err)
 	if batch == "" || strings.ContainsAny(batch, "/\\") || batch == "." || batch == ".." {
 		return Dropped{}, fmt.Errorf("batch name %q: give one path segment, as in --batch march-2026", batch)
 	}
@@ -95,7 +99,7 @@ func Drop(ctx context.Context, b blob.Bucket, batch string, files []File, progre
 			return nil
 		})
 	}
-	err := g.Wait()
+	err = g.Wait()
 	n := int(sent.Load())
 	return Dropped{Batch: batch, Files: len(files), Sent: n, Already: int(done.Load()) - n}, err
 }

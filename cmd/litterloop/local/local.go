@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/litterloop/litterloop"
@@ -22,6 +23,8 @@ import (
 	"github.com/litterloop/litterloop/shared/errs"
 	"github.com/litterloop/litterloop/shared/onnxruntime/library"
 	"github.com/litterloop/litterloop/shared/setup"
+	"github.com/litterloop/litterloop/shared/telemetry"
+	"github.com/litterloop/litterloop/shared/telemetry/export"
 )
 
 // Options of a local loop.
@@ -38,6 +41,9 @@ type Options struct {
 type Loop struct {
 	*client.Client
 	Cloud *localcloud.Cloud
+
+	telemetry *export.Provider
+	metrics   http.Handler
 }
 
 // DriftJob is the scheduler's name of the drift check.
@@ -52,7 +58,7 @@ func Start(ctx context.Context, o Options) (_ *Loop, err error) {
 	cloud, err := localcloud.Start(ctx, localcloud.Options{
 		Dir: o.State, Fsync: o.Fsync, Faults: o.Faults, Log: o.Log,
 		Images: map[string][]string{localcloud.DetectorImage: {self, "detector"}, localcloud.TrainerImage: {self, "trainer"}},
-		Env:    containerEnv(),
+		Env:    append(containerEnv(), export.FileEnv+"="+Traces(o.State)),
 	})
 	if err != nil {
 		return nil, err
@@ -63,6 +69,9 @@ func Start(ctx context.Context, o Options) (_ *Loop, err error) {
 			err = errors.Join(err, l.Close(context.WithoutCancel(ctx)))
 		}
 	}()
+	if err := l.observe(ctx, o); err != nil {
+		return l, err
+	}
 	if l.Client, err = client.Local(ctx, cloud.Endpoints, os.Getenv); err != nil {
 		return l, err
 	}
@@ -76,6 +85,7 @@ func Start(ctx context.Context, o Options) (_ *Loop, err error) {
 		}
 	}
 	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", l.metrics)
 	open := func(context.Context) (*setup.Parts, error) { return l.Parts, nil }
 	for _, f := range litterloop.Functions {
 		mux.Handle("/"+f.Name, f.Handler(open, o.Log))
@@ -90,9 +100,14 @@ func Start(ctx context.Context, o Options) (_ *Loop, err error) {
 // the cache with ONNX Runtime's library are.
 func containerEnv() []string {
 	var env []string
-	for _, key := range []string{"HOME", "PATH", "TMPDIR", "XDG_CACHE_HOME", "LD_LIBRARY_PATH", library.Env} {
+	for _, key := range []string{"HOME", "PATH", "TMPDIR", "XDG_CACHE_HOME", "LD_LIBRARY_PATH", "LOG_LEVEL", library.Env} {
 		if v, ok := os.LookupEnv(key); ok {
 			env = append(env, key+"="+v)
+		}
+	}
+	for _, kv := range os.Environ() {
+		if strings.HasPrefix(kv, "OTEL_") {
+			env = append(env, kv)
 		}
 	}
 	return env
@@ -107,6 +122,9 @@ func (l *Loop) Close(ctx context.Context) error {
 	if l.Client != nil {
 		err = errors.Join(err, l.Client.Close())
 	}
+	if lost := l.telemetry.Shutdown(ctx); lost != nil {
+		slog.WarnContext(ctx, "telemetry was not delivered", "error", lost)
+	}
 	return err
 }
 
@@ -119,5 +137,5 @@ func OpenLog(state string) (*slog.Logger, func() error, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("log file: %w", err)
 	}
-	return slog.New(slog.NewJSONHandler(f, nil)), f.Close, nil
+	return slog.New(telemetry.WithTrace(slog.NewJSONHandler(f, nil))), f.Close, nil
 }

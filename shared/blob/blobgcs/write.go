@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"cloud.google.com/go/storage"
 
 	"github.com/litterloop/litterloop/shared/blob"
+	"github.com/litterloop/litterloop/shared/telemetry"
 )
 
 // Up to smallWrite bytes go in one request, from a buffer that can be sent
@@ -26,6 +28,18 @@ const (
 	chunkDeadline = 20 * time.Second
 )
 
+// withTrace adds the trace of ctx, unless the writer named one: Cloud Storage's
+// notification of an object carries its metadata, and nothing else that could
+// take the trace along.
+func withTrace(ctx context.Context, metadata map[string]string) map[string]string {
+	carried := telemetry.Carry(ctx)
+	if carried == nil || metadata[telemetry.Traceparent] != "" {
+		return metadata
+	}
+	maps.Copy(carried, metadata)
+	return carried
+}
+
 // Write implements blob.Bucket. A conditional write carries a token of its own in
 // the object's metadata: when a try's answer was lost and the next finds the
 // condition broken, the token tells whether the earlier try made the object.
@@ -34,6 +48,7 @@ const (
 // is errs.Conflict, and whoever reads again finds the own write's effect there.
 func (b *Bucket) Write(ctx context.Context, name string, r io.Reader, o blob.WriteOptions) (_ blob.Attrs, err error) {
 	defer b.wrap(&err, "write", name)
+	o.Metadata = withTrace(ctx, o.Metadata)
 	head, err := io.ReadAll(io.LimitReader(r, smallWrite+1))
 	if err != nil {
 		return blob.Attrs{}, fmt.Errorf("read what to write: %w", err)

@@ -11,12 +11,14 @@ import (
 	"time"
 
 	"cloud.google.com/go/pubsub/v2"
-	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/litterloop/litterloop/shared/errs"
 	"github.com/litterloop/litterloop/shared/event"
+	"github.com/litterloop/litterloop/shared/telemetry"
 )
 
 // CodeRefused marks an event that Pub/Sub will never take: too large, or with
@@ -57,6 +59,9 @@ func New(client *pubsub.Client) *Publisher {
 // published twice; its id is the same both times.
 func (p *Publisher) Publish(ctx context.Context, topic string, e event.Event) (err error) {
 	defer errs.Wrap(&err, "publish %s event %s to topic %q", e.Type, e.ID, topic)
+	ctx, span := telemetry.StartKind(telemetry.Continue(ctx, absent(ctx, e.Trace)), trace.SpanKindProducer, "publish "+topic,
+		attribute.String("messaging.destination.name", topic), attribute.String("event.id", e.ID))
+	defer span.End(&err)
 	t, err := p.topic(topic)
 	if err != nil {
 		return err
@@ -94,12 +99,19 @@ func (p *Publisher) Close() error {
 	return nil
 }
 
+// absent is the event's own trace where ctx is in none.
+func absent(ctx context.Context, carried map[string]string) map[string]string {
+	if trace.SpanContextFromContext(ctx).IsValid() {
+		return nil
+	}
+	return carried
+}
+
 // attributes are what event.Decode reads on the other side.
 func attributes(ctx context.Context, e event.Event) map[string]string {
-	trace := propagation.MapCarrier{}
-	propagation.TraceContext{}.Inject(ctx, trace)
-	if len(trace) == 0 {
-		maps.Copy(trace, e.Trace)
+	carried := telemetry.Carry(ctx)
+	if carried == nil {
+		carried = e.Trace
 	}
 	a := map[string]string{
 		event.AttrID:   e.ID,
@@ -108,7 +120,7 @@ func attributes(ctx context.Context, e event.Event) map[string]string {
 	}
 	for _, k := range []string{event.AttrTraceparent, event.AttrTracestate} {
 		// A trace is worth less than its event: a tracestate too long is left out.
-		if v := trace[k]; v != "" && len(v) <= maxAttribute {
+		if v := carried[k]; v != "" && len(v) <= maxAttribute {
 			a[k] = v
 		}
 	}

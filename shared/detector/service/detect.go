@@ -17,8 +17,6 @@ import (
 	"github.com/litterloop/litterloop/shared/detector/annotate"
 	"github.com/litterloop/litterloop/shared/errs"
 	"github.com/litterloop/litterloop/shared/imaging"
-	"go.opentelemetry.io/otel/propagation"
-	"go.opentelemetry.io/otel/trace"
 )
 
 // detectInput leaves the body to the handler: it comes in four forms.
@@ -122,13 +120,14 @@ func (s *server) answer(ctx context.Context, model *served, p *photo, q detector
 		return Answer{}, err
 	}
 	a := model.answer(uuid.Must(uuid.NewV7()).String(), p.name, r)
-	s.metrics.answered(r)
+	s.metrics.answered(ctx, r)
+	steps(ctx, a.ID, r, s.d.Now())
 	switch {
 	case s.log == nil:
 	case from.Header.Get(noLogHeader) == "off":
 		s.metrics.skipped.Inc()
 	default:
-		s.log.Add(model.row(a, r, len(p.data), s.c.Revision, traceID(from), s.d.Now()), p.data)
+		s.log.Add(model.row(a, r, len(p.data), s.c.Revision, traceID(ctx), s.d.Now()), p.data)
 	}
 	return a, nil
 }
@@ -176,15 +175,6 @@ func (s *server) drawn(photo []byte, a Answer, kind string) (*huma.StreamRespons
 		ctx.SetHeader("X-Prediction-Id", a.ID)
 		_, _ = ctx.BodyWriter().Write(buf.Bytes()) // the client may be gone
 	}}, nil
-}
-
-// traceID is the caller's W3C trace, so that a row of the log leads to it.
-func traceID(r *http.Request) string {
-	ctx := propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
-	if sc := trace.SpanContextFromContext(ctx); sc.HasTraceID() {
-		return sc.TraceID().String()
-	}
-	return ""
 }
 
 func reply(v any) *huma.StreamResponse {

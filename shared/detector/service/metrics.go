@@ -1,9 +1,9 @@
 package service
 
 import (
+	"context"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/litterloop/litterloop/shared/detector"
@@ -72,12 +72,12 @@ func (m *metrics) serves(s *served) {
 	}
 }
 
-func (m *metrics) answered(r detector.Result) {
+func (m *metrics) answered(ctx context.Context, r detector.Result) {
 	for step, took := range map[string]time.Duration{
 		"wait": r.Timings.Wait, "decode": r.Timings.Decode, "preprocess": r.Timings.Preprocess,
 		"inference": r.Timings.Inference, "postprocess": r.Timings.Postprocess,
 	} {
-		m.steps.WithLabelValues(step).Observe(took.Seconds())
+		observe(ctx, m.steps.WithLabelValues(step), took.Seconds())
 	}
 	for _, d := range r.Detections {
 		m.boxes.WithLabelValues(d.Class).Inc()
@@ -93,13 +93,12 @@ func (m *metrics) measure(next http.Handler, now func() time.Time) http.Handler 
 		m.inFlight.Inc()
 		defer m.inFlight.Dec()
 		rec := &recorder{ResponseWriter: w, code: http.StatusOK}
+		r, span := traced(r)
 		next.ServeHTTP(rec, r)
-		_, route, ok := strings.Cut(r.Pattern, " ")
-		if !ok {
-			route = "unknown"
-		}
+		route := route(r)
+		answeredAs(span, r.Method, route, rec.code)
 		m.requests.WithLabelValues(route, strconv.Itoa(rec.code)).Inc()
-		m.latency.WithLabelValues(route).Observe(now().Sub(began).Seconds())
+		observe(r.Context(), m.latency.WithLabelValues(route), now().Sub(began).Seconds())
 	})
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/litterloop/litterloop/shared/errs"
 	"github.com/litterloop/litterloop/shared/job"
+	"github.com/litterloop/litterloop/shared/telemetry"
 )
 
 // Launcher runs the jobs of one project and location.
@@ -33,14 +34,17 @@ func New(jobs *run.JobsClient, executions *run.ExecutionsClient, parent string) 
 	return &Launcher{jobs, executions, parent}
 }
 
-// Start runs the job once and returns the execution's full name. A job that
+// Start runs the job once and returns the execution's full name. The trace of ctx
+// is in the execution's environment, unless s.Env holds one. A job that
 // does not exist is errs.NotFound. After errs.Unavailable an execution may have
 // started all the same.
 func (l *Launcher) Start(ctx context.Context, s job.Spec) (execution string, err error) {
 	defer errs.Wrap(&err, "start job %s", s.Job)
 	override := &runpb.RunJobRequest_Overrides_ContainerOverride{Args: s.Args}
-	for _, name := range slices.Sorted(maps.Keys(s.Env)) {
-		override.Env = append(override.Env, &runpb.EnvVar{Name: name, Values: &runpb.EnvVar_Value{Value: s.Env[name]}})
+	env := telemetry.Environ(ctx)
+	maps.Copy(env, s.Env)
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		override.Env = append(override.Env, &runpb.EnvVar{Name: name, Values: &runpb.EnvVar_Value{Value: env[name]}})
 	}
 	op, err := l.jobs.RunJob(ctx, &runpb.RunJobRequest{
 		Name:      l.parent + "/jobs/" + s.Job,

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"sync"
 
+	"go.opentelemetry.io/otel/attribute"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/litterloop/litterloop/shared/blob"
@@ -47,7 +48,11 @@ func (w *worker) evaluate(ctx context.Context) error {
 		return err
 	}
 	e := gate.Evaluation{Schema: 1, Run: w.t.Run, Dataset: newest.ID}
-	if e.Candidate, err = w.measure(ctx, pkg, newest, held, w.answers); err != nil {
+	err = span(ctx, "measure the candidate", func(ctx context.Context) (err error) {
+		e.Candidate, err = w.measure(ctx, pkg, newest, held, w.answers)
+		return err
+	}, attribute.Int("photos", len(held)))
+	if err != nil {
 		return err
 	}
 	serving, err := w.Registry.ByAlias(ctx, w.Model, registry.Staging)
@@ -59,13 +64,21 @@ func (w *worker) evaluate(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		m, err := w.measure(ctx, p, newest, held, nil)
+		var m modelpackage.Metrics
+		err = span(ctx, "measure the serving model", func(ctx context.Context) (err error) {
+			m, err = w.measure(ctx, p, newest, held, nil)
+			return err
+		}, attribute.Int("photos", len(held)), attribute.Int("version", serving.Version))
 		if err != nil {
 			return err
 		}
 		e.Against, e.Serving = serving.Version, &m
 	}
-	if e.Golden, err = w.compareGolden(ctx, pkg); err != nil {
+	err = span(ctx, "compare golden photos", func(ctx context.Context) (err error) {
+		e.Golden, err = w.compareGolden(ctx, pkg)
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	e.Measured = w.Now().UTC()

@@ -54,6 +54,7 @@ func (w *worker) hooks() Hooks {
 			return w.Runs.SetTags(ctx, w.t.Run, map[string]string{tracking.TagNote: text})
 		},
 		Step: func(step, steps int, figures map[string]float64) {
+			w.epoch.at(step, figures["train/epoch"])
 			w.curve.add(step, figures)
 			if step%curveStep == 0 || step == steps {
 				w.gather()

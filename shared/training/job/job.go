@@ -13,6 +13,8 @@ import (
 	"log/slog"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+
 	"github.com/litterloop/litterloop/shared/blob"
 	"github.com/litterloop/litterloop/shared/bus"
 	"github.com/litterloop/litterloop/shared/dataset"
@@ -20,6 +22,7 @@ import (
 	"github.com/litterloop/litterloop/shared/event"
 	"github.com/litterloop/litterloop/shared/modelpackage"
 	"github.com/litterloop/litterloop/shared/registry"
+	"github.com/litterloop/litterloop/shared/telemetry"
 	"github.com/litterloop/litterloop/shared/tracking"
 	"github.com/litterloop/litterloop/shared/training"
 )
@@ -152,16 +155,34 @@ func Run(ctx context.Context, args []string, d Deps) error {
 		return err
 	}
 	w := &worker{Deps: d, t: t, progress: newProgress(d.Models, run, d.Now, d.Log)}
-	if task == training.Train {
-		err = w.train(ctx)
-	}
-	if err == nil {
-		err = w.evaluate(ctx)
-	}
-	if _, permanent := errs.Reason(err); permanent {
-		return w.fail(ctx, err)
-	}
+	err = span(ctx, "training job", func(ctx context.Context) error {
+		err := w.work(ctx, task)
+		if _, permanent := errs.Reason(err); permanent {
+			return w.fail(ctx, err)
+		}
+		return err
+	}, attribute.String("run", run), attribute.String("task", string(task)), attribute.Int("launch", launch), attribute.String("dataset", t.Dataset))
 	return err
+}
+
+func (w *worker) work(ctx context.Context, task training.Task) error {
+	if task == training.Train {
+		if err := w.train(ctx); err != nil {
+			return err
+		}
+	}
+	if err := w.evaluate(ctx); err != nil {
+		return err
+	}
+	telemetry.Succeeded(ctx, "train", w.Now())
+	return nil
+}
+
+// span runs f as a span.
+func span(ctx context.Context, name string, f func(context.Context) error, attributes ...attribute.KeyValue) (err error) {
+	ctx, s := telemetry.Start(ctx, name, attributes...)
+	defer s.End(&err)
+	return f(ctx)
 }
 
 func parse(args []string) (task training.Task, run string, launch int, err error) {
@@ -188,6 +209,7 @@ type worker struct {
 	progress *progress
 	recipe   json.RawMessage // complete
 	curve    curve
+	epoch    epochs
 	answers  map[string]Answer // of the candidate, by the photo's MD5
 }
 

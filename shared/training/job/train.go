@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 
+	"go.opentelemetry.io/otel/attribute"
+
 	"github.com/litterloop/litterloop/shared/dataset"
 	"github.com/litterloop/litterloop/shared/errs"
 	"github.com/litterloop/litterloop/shared/modelpackage"
@@ -32,15 +34,29 @@ func (w *worker) train(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	v, data, photos, err := w.load(ctx)
+	var (
+		v      dataset.Version
+		data   Data
+		photos []dataset.Photo
+		start  *Start
+	)
+	err = span(ctx, "load the data set", func(ctx context.Context) (err error) {
+		if v, data, photos, err = w.load(ctx); err != nil {
+			return err
+		}
+		start, err = w.start(ctx, run, v.Classes)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	start, err := w.start(ctx, run, v.Classes)
-	if err != nil {
+	var model Model
+	err = span(ctx, "fit", func(ctx context.Context) (err error) {
+		w.epoch.ctx = ctx
+		defer w.epoch.end()
+		model, err = w.Trainer.Train(ctx, data, w.recipe, start, w.hooks())
 		return err
-	}
-	model, err := w.Trainer.Train(ctx, data, w.recipe, start, w.hooks())
+	}, attribute.Int("photos.train", len(data.Train)), attribute.Int("photos.val", len(data.Val)))
 	if err != nil {
 		return fmt.Errorf("train run %s: %w", w.t.Run, err)
 	}
@@ -48,14 +64,18 @@ func (w *worker) train(ctx context.Context) error {
 	if err := w.flush(ctx); err != nil {
 		return err
 	}
-	content, err := w.pack(ctx, v, data, photos, model)
-	if err != nil {
-		return fmt.Errorf("pack the model of run %s: %w", w.t.Run, err)
-	}
-	if start != nil {
-		content.Card.StartedFrom = start.Card.Run
-	}
-	card, err := modelpackage.Write(ctx, w.Models, at, content)
+	var card modelpackage.Card
+	err = span(ctx, "package", func(ctx context.Context) error {
+		content, err := w.pack(ctx, v, data, photos, model)
+		if err != nil {
+			return fmt.Errorf("pack the model of run %s: %w", w.t.Run, err)
+		}
+		if start != nil {
+			content.Card.StartedFrom = start.Card.Run
+		}
+		card, err = modelpackage.Write(ctx, w.Models, at, content)
+		return err
+	}, attribute.Int("model.bytes", len(model.ONNX)))
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,68 @@
+package local
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	otelprometheus "go.opentelemetry.io/otel/exporters/prometheus"
+	"go.opentelemetry.io/otel/sdk/metric"
+
+	"github.com/litterloop/litterloop/localcloud"
+	"github.com/litterloop/litterloop/shared/telemetry/export"
+)
+
+// Traces is the file of the spans of everything that runs on a state.
+func Traces(state string) string { return filepath.Join(state, "traces.jsonl") }
+
+// observe sets up spans, to the state's file or where OpenTelemetry's variables
+// say, and metrics, which stand at /metrics of the functions' address.
+func (l *Loop) observe(ctx context.Context, o Options) error {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(queues{l.Cloud})
+	reader, err := otelprometheus.New(otelprometheus.WithRegisterer(registry), otelprometheus.WithoutScopeInfo())
+	if err != nil {
+		return fmt.Errorf("metrics of the local loop: %w", err)
+	}
+	l.metrics = promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
+	l.telemetry, err = export.Start(ctx, export.Options{
+		Service: "functions", Version: "development", Getenv: os.Getenv, File: Traces(o.State), Always: true,
+		Readers: []metric.Reader{reader}, Log: o.Log,
+	})
+	return err
+}
+
+// queues tells how the subscriptions of the local Pub/Sub fare. On Google Cloud,
+// Pub/Sub's own metrics say the same.
+type queues struct{ cloud *localcloud.Cloud }
+
+var (
+	queueLabels = []string{"subscription"}
+	waiting     = prometheus.NewDesc("litterloop_subscription_waiting", "Messages not acknowledged yet.", queueLabels, nil)
+	delivered   = prometheus.NewDesc("litterloop_subscription_deliveries_total", "Attempts to deliver, repeats included.", queueLabels, nil)
+	acked       = prometheus.NewDesc("litterloop_subscription_acknowledged_total", "Messages acknowledged.", queueLabels, nil)
+	retried     = prometheus.NewDesc("litterloop_subscription_failures_total", "Attempts that failed.", queueLabels, nil)
+	dead        = prometheus.NewDesc("litterloop_subscription_dead_letters_total", "Messages given up as dead letters.", queueLabels, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (queues) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{waiting, delivered, acked, retried, dead} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (q queues) Collect(ch chan<- prometheus.Metric) {
+	for _, s := range q.cloud.PubSub.Stats() {
+		name := path.Base(s.Subscription)
+		ch <- prometheus.MustNewConstMetric(waiting, prometheus.GaugeValue, float64(s.Waiting), name)
+		for d, n := range map[*prometheus.Desc]int{delivered: s.Delivered, acked: s.Acked, retried: s.Retried, dead: s.Dead} {
+			ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), name)
+		}
+	}
+}
