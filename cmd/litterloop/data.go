@@ -16,6 +16,7 @@ type dataCmd struct {
 	Diff      dataDiffCmd      `cmd:"" help:"Show how two versions differ: photos, boxes, classes, sizes."`
 	ExportDVC dataExportDVCCmd `cmd:"" name:"export-dvc" help:"Write a DVC repository whose pull fetches a version."`
 	Convert   dataConvertCmd   `cmd:"" help:"Convert labels on disk (COCO, YOLO, archives) to a YOLO data set, without any cloud."`
+	Sample    dataSampleCmd    `cmd:"" help:"Draw labelled photos to try things on."`
 	Approve   dataApproveCmd   `cmd:"" help:"Let a version that did not pass be trained on; recorded with your name."`
 }
 
