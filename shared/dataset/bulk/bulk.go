@@ -49,9 +49,8 @@ type Result struct {
 	Findings []dataset.Finding
 }
 
-// bytesAShard of labels: about a fifth of a gigabyte of boxes at once on two
-// cores would be three of these.
-const bytesAShard = 64 << 20
+// bytesAShard of labels are some 6 MB in memory, for each core.
+const bytesAShard = 16 << 20
 
 // maxShards keeps the files that are open at once few.
 const maxShards = 256

@@ -19,6 +19,13 @@ import (
 // all shards are dealt to; else only the one.
 const all = -1
 
+// Annotations and bytes take disk here, not memory, so the policy's bounds, which
+// are for functions that hold a batch's labels in memory, are not what counts.
+const (
+	maxAnnotations = 100_000_000
+	maxBytes       = 64 << 30
+)
+
 // dealt are the labels after the pass: images in memory, annotations on disk.
 type dealt struct {
 	o          Options
@@ -81,7 +88,7 @@ func (d *dealing) pass(ctx context.Context, src Source, v coco.Visitor) error {
 		return err
 	}
 	d.sum = 0
-	err = coco.Walk(reader{ctx, r, &d.sum}, coco.Limits{Images: d.o.Policy.MaxImages, Annotations: d.o.Policy.MaxAnnotations, Bytes: d.o.Policy.MaxLabelBytes}, v)
+	err = coco.Walk(reader{ctx, r, &d.sum}, coco.Limits{Images: d.o.Policy.MaxImages, Annotations: maxAnnotations, Bytes: maxBytes}, v)
 	if err == nil {
 		err = d.err
 	}

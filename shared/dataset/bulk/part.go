@@ -25,6 +25,8 @@ type summary struct {
 	Classes  []string `json:"classes"`
 	PerClass []int    `json:"per_class"` // boxes
 	Found    tally    `json:"found"`
+
+	boxes []dataset.Box // used again for each photo
 }
 
 const summaryEnding = ".json"
@@ -95,7 +97,7 @@ func (d *dealt) part(ctx context.Context, shard int, file string) (err error) {
 // read reads a shard's annotations, those of a photo together, in the labels'
 // order, and removes the spill.
 func (d *dealt) read(shard int) ([]drawn, error) {
-	var all []drawn
+	all := make([]drawn, 0, d.count("annotations", shard, words))
 	err := d.numbers("annotations", shard, words, func(v []uint64) {
 		a := drawn{
 			photo: int32(v[0] >> 2), hasBox: v[0]&1 != 0, isCrowd: v[0]&2 != 0,
@@ -112,7 +114,7 @@ func (d *dealt) read(shard int) ([]drawn, error) {
 
 // duplicates counts annotation ids that occur again, among those of the shard.
 func (d *dealt) duplicates(shard int, found *tally) error {
-	var all []int64
+	all := make([]int64, 0, d.count("ids", shard, 1))
 	if err := d.numbers("ids", shard, 1, func(v []uint64) { all = append(all, int64(v[0])) }); err != nil {
 		return err
 	}
@@ -123,6 +125,15 @@ func (d *dealt) duplicates(shard int, found *tally) error {
 		}
 	}
 	return nil
+}
+
+// count is how many times so many numbers a spill holds.
+func (d *dealt) count(kind string, shard, at int) int64 {
+	info, err := os.Stat(d.spillName(kind, shard))
+	if err != nil {
+		return 0 // reading it tells
+	}
+	return info.Size() / int64(8*at)
 }
 
 // numbers reads a spill, so many numbers at once, and removes it.
@@ -152,7 +163,7 @@ func (d *dealt) numbers(kind string, shard, at int, visit func([]uint64)) error 
 // label file; a photo that cannot be used has no such file.
 func (d *dealt) photo(w *bufio.Writer, photo int, annotations []drawn, s *summary) {
 	name, width, height := d.images.names[photo], int(d.images.sizes[photo][0]), int(d.images.sizes[photo][1])
-	boxes := make([]dataset.Box, 0, len(annotations))
+	boxes := s.boxes[:0]
 	for _, a := range annotations {
 		class, ok := d.classOf[a.category]
 		drawn := coco.Annotation{ID: a.id, Image: a.image, Category: a.category, Box: a.box, HasBox: a.hasBox, Crowd: a.isCrowd}
@@ -172,6 +183,7 @@ func (d *dealt) photo(w *bufio.Writer, photo int, annotations []drawn, s *summar
 		return
 	}
 	p = append(p, usable)
+	s.boxes = boxes
 	var r dataset.Report
 	boxes = dataset.Clip(boxes, width, height, name, &r)
 	s.Found.gather(r.Findings(), int64(photo))
