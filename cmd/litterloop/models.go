@@ -10,10 +10,15 @@ import (
 	"github.com/litterloop/litterloop/shared/registry"
 )
 
-type modelsCmd struct{}
+type modelsCmd struct {
+	List  modelsListCmd  `cmd:"" default:"1" help:"List model versions, aliases and gates."`
+	Fetch modelsFetchCmd `cmd:"" help:"Fetch a published detector to start trainings from."`
+}
+
+type modelsListCmd struct{}
 
 // Run lists the registered versions of the deployment's model.
-func (*modelsCmd) Run(ctx context.Context, g *globals) error {
+func (*modelsListCmd) Run(ctx context.Context, g *globals) error {
 	cl, err := g.connect(ctx)
 	if err != nil {
 		return err

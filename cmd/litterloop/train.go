@@ -8,9 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
+	"github.com/litterloop/litterloop/cmd/internal/worker"
 	"github.com/litterloop/litterloop/cmd/litterloop/progress"
 	"github.com/litterloop/litterloop/shared/errs"
 	"github.com/litterloop/litterloop/shared/training/embedded"
@@ -20,7 +20,7 @@ import (
 
 type trainCmd struct {
 	Recipe string `help:"Where the training begins: finetune (from a pretrained detector) or scratch." enum:"finetune,scratch" default:"finetune"`
-	From   string `help:"ONNX of the detector to start from: YOLOX, YOLOv8 or later." type:"existingfile" placeholder:"MODEL"`
+	From   string `help:"ONNX of the detector to start from (YOLOX, YOLOv8 or later): a path, gs://BUCKET/OBJECT, or the name of a published one (yolox-nano)." placeholder:"MODEL"`
 	Data   string `help:"Directory of labelled photos, COCO or YOLO." type:"existingdir" required:"" placeholder:"DIR"`
 	Val    string `help:"File that names the photos to hold out, one a line." type:"existingfile" required:"" placeholder:"LIST"`
 	Out    string `help:"Directory for model.onnx, checkpoint and report." type:"path" required:"" placeholder:"DIR"`
@@ -63,7 +63,11 @@ func (c *trainCmd) Run(ctx context.Context, g *globals) error {
 		if c.From == "" {
 			return fmt.Errorf("recipe finetune needs a detector to start from: --from MODEL (`litterloop models fetch yolox-nano` gets one)")
 		}
-		if data.Pretrained, err = os.ReadFile(c.From); err != nil {
+		models, err := worker.StartingModels(worker.Storage)
+		if err != nil {
+			return err
+		}
+		if data.Pretrained, err = models.Open(ctx, c.From); err != nil {
 			return err
 		}
 	}
@@ -73,12 +77,12 @@ func (c *trainCmd) Run(ctx context.Context, g *globals) error {
 	}
 	stage := board.Stage("train")
 	m, err := embedded.Train(ctx, data, recipe, embedded.Hooks{
-		Clock: func() time.Duration { return time.Since(began) }, CPU: processorTime,
+		Clock: func() time.Duration { return time.Since(began) }, CPU: worker.ProcessorTime,
 		Step: func(s embedded.Step) {
 			stage.Set(int(1000*s.Progress), 1000, "step %d, box %.3f, class %.3f", s.Step, s.BoxLoss, s.ClassLoss)
 		},
 		Validation: func(_ context.Context, v embedded.Validation) error {
-			fmt.Fprintf(g.stderr, "step %d cpu %.1f mAP50 %.3f mAP50-95 %.3f\n", v.Step, processorTime().Seconds(), v.Metrics.MAP50, v.Metrics.MAP50_95)
+			fmt.Fprintf(g.stderr, "step %d cpu %.1f mAP50 %.3f mAP50-95 %.3f\n", v.Step, worker.ProcessorTime().Seconds(), v.Metrics.MAP50, v.Metrics.MAP50_95)
 			return nil
 		},
 	})
@@ -98,7 +102,7 @@ func (c *trainCmd) Run(ctx context.Context, g *globals) error {
 	sum := evaluation.Summarize(len(m.Classes), m.HeldOut)
 	result := trained{
 		MAP50: sum.AP50, MAP50_95: sum.AP, Recall100: sum.Recall50, Steps: m.Steps, Model: model, COCO: sum,
-		CPUSeconds: processorTime().Seconds(), Seconds: time.Since(began).Seconds(), PeakMB: peakMB(),
+		CPUSeconds: worker.ProcessorTime().Seconds(), Seconds: time.Since(began).Seconds(), PeakMB: worker.PeakMB(),
 	}
 	return g.answer(result, func(w io.Writer) {
 		fmt.Fprintf(w, "mAP50 %.3f, mAP50-95 %.3f, recall %.3f on %d held-out photos after %d steps, %.0f CPU seconds, %.0f MB\n%s\n",
@@ -162,22 +166,4 @@ func (c *trainCmd) read(ctx context.Context) (embedded.Data, error) {
 		}
 	}
 	return data, nil
-}
-
-// processorTime is what this process has taken of all processors.
-func processorTime() time.Duration {
-	var r syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
-		return 0
-	}
-	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
-}
-
-// peakMB is the most memory that this process had in RAM.
-func peakMB() float64 {
-	var r syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
-		return 0
-	}
-	return float64(r.Maxrss) / 1024
 }

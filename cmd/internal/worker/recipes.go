@@ -13,6 +13,7 @@ import (
 	"github.com/litterloop/litterloop/shared/blob"
 	"github.com/litterloop/litterloop/shared/errs"
 	"github.com/litterloop/litterloop/shared/training"
+	"github.com/litterloop/litterloop/shared/training/embedded"
 	"github.com/litterloop/litterloop/shared/training/job/engine"
 	"github.com/litterloop/litterloop/shared/training/ultralytics"
 	"github.com/litterloop/litterloop/shared/venv"
@@ -26,7 +27,19 @@ const PythonEnv = "LITTERLOOP_PYTHON"
 // bucket of a gs:// URI; it may be nil where nothing is trained.
 func Recipes(getenv func(string) string, bucket func(name string) blob.Bucket, log *slog.Logger) engine.Recipes {
 	return engine.Recipes{
-		training.Scratch: engine.Trainer{},
+		training.Scratch: engine.Trainer{Clock: clock(), CPU: ProcessorTime},
+		training.Finetune: engine.Trainer{
+			Kind: embedded.Finetune, Clock: clock(), CPU: ProcessorTime,
+			Open: func(ctx context.Context, from string) ([]byte, error) {
+				f, err := StartingModels(func(_ context.Context, name string) (blob.Bucket, func() error, error) {
+					return bucket(name), func() error { return nil }, nil
+				})
+				if err != nil {
+					return nil, err
+				}
+				return f.Open(ctx, from)
+			},
+		},
 		training.Ultralytics: ultralytics.New(ultralytics.Options{
 			Python: func(ctx context.Context) (string, error) {
 				if python := getenv(PythonEnv); python != "" {

@@ -71,9 +71,10 @@ func (o own) licence() string { return "Apache-2.0" }
 
 func (o own) width() int { return o.config.Width }
 
-func newDesign(data Data, r Recipe) (design, error) {
+// newDesign also returns the recipe with the sizes that the network really takes.
+func newDesign(data Data, r Recipe) (design, Recipe, error) {
 	if r.Name == Finetune {
 		return newAdapted(data, r)
 	}
-	return own{network.Config{Classes: data.Classes, Width: r.Width}, r.ImageSize, r.served()}, nil
+	return own{network.Config{Classes: data.Classes, Width: r.Width}, r.ImageSize, r.served()}, r, nil
 }

@@ -20,20 +20,22 @@ type adapted struct {
 	maps      []pretrained.Map
 }
 
-func newAdapted(data Data, r Recipe) (*adapted, error) {
+// newAdapted trains and serves a model of one size at that size, whatever the
+// recipe says.
+func newAdapted(data Data, r Recipe) (*adapted, Recipe, error) {
 	m, err := pretrained.Open(data.Pretrained)
 	if err != nil {
-		return nil, err
+		return nil, r, err
+	}
+	if m.Size != 0 {
+		r.ImageSize, r.ServeSize = m.Size, 0
 	}
 	a := &adapted{model: m, names: data.Classes, imageSize: r.ImageSize, serveSize: r.served(), rate: float32(r.PretrainedRate)}
-	if m.Size != 0 && (m.Size != r.ImageSize || m.Size != r.served()) {
-		return nil, errs.Permanentf(InvalidRecipe, "the starting model takes %d pixels and no other size; set the recipe's image_size to %d and serve_size to 0, or start from a dynamic export", m.Size, m.Size)
-	}
 	if r.ImageSize%m.MaxStride() != 0 || r.served()%m.MaxStride() != 0 {
-		return nil, errs.Permanentf(InvalidRecipe, "image_size is %d and serve_size %d; the starting model needs multiples of %d", r.ImageSize, r.ServeSize, m.MaxStride())
+		return nil, r, errs.Permanentf(InvalidRecipe, "image_size is %d and serve_size %d; the starting model needs multiples of %d", r.ImageSize, r.ServeSize, m.MaxStride())
 	}
 	a.trunk, a.maps, err = m.Trunk(pretrained.Cut(r.Cut), r.ImageSize)
-	return a, err
+	return a, r, err
 }
 
 func (a *adapted) trainable(photos int) (*graph.Builder, graph.Pair, error) {

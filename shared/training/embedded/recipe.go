@@ -82,15 +82,15 @@ func DefaultRecipe() Recipe {
 func DefaultFinetune() Recipe {
 	r := DefaultRecipe()
 	r.Name = Finetune
-	r.Steps, r.ContinueSteps = 300, 150
-	r.BatchSize, r.ImageSize = 8, 416
-	r.LearningRate, r.ContinueLearningRate, r.WarmupSteps = 2e-3, 1e-3, 30
+	r.Steps, r.ContinueSteps = 800, 300
+	r.ImageSize, r.ServeSize = 416, 544
+	r.LearningRate, r.ContinueLearningRate, r.WarmupSteps = 2e-3, 1e-3, 60
 	r.EMADecay = 0.98
 	r.MaxOverlap = 0.6
 	r.Cut, r.PretrainedRate = string(pretrained.Backbone), 0.3
 	r.Augment.Mosaic = 0.3
 	r.Augment.MinZoom, r.Augment.MaxZoom = 0.5, 1.5
-	r.CheckpointEvery, r.ValidateEvery = 50, 50
+	r.CheckpointEvery, r.ValidateEvery = 100, 200
 	return r
 }
 

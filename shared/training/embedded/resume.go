@@ -46,7 +46,7 @@ func Fits(d Data, r Recipe) error {
 	if c.Base != base(d) {
 		return errs.Permanentf(InvalidCheckpoint, "start from a previous model: it began with another pretrained detector")
 	}
-	design, err := newDesign(d, r)
+	design, _, err := newDesign(d, r)
 	if err != nil {
 		return err
 	}

@@ -63,7 +63,7 @@ type training struct {
 
 // prepare decodes the photos and brings the engine to where the training stands.
 func (t *training) prepare(ctx context.Context) (err error) {
-	if t.design, err = newDesign(t.data, t.recipe); err != nil {
+	if t.design, t.recipe, err = newDesign(t.data, t.recipe); err != nil {
 		return err
 	}
 	photos, err := decodeTrain(ctx, t.data.Train, t.recipe)

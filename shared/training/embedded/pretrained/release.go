@@ -17,6 +17,7 @@ type Release struct {
 	URL     string
 	Bytes   int64 // about; for progress until the server says
 	Licence string
+	SHA256  []string // of files that are known to be it
 	// Tensors is the digest of the weights (see Digest): files of the same
 	// weights differ where they were exported by another version of PyTorch.
 	Tensors string
@@ -30,6 +31,7 @@ var Releases = []Release{{
 	URL:     "https://github.com/Megvii-BaseDetection/YOLOX/releases/download/0.1.1rc0/yolox_nano.onnx",
 	Bytes:   3_700_000,
 	Licence: "Apache-2.0",
+	SHA256:  []string{"d39bee73564e338080378b0ad567fbb40e818b55bbfaf971de82a0267ed16b8a"},
 	Tensors: "8e901a9c41e279505b599000d9bda004b009a0d2105bb8afdcb36cd325928e2a",
 	Says:    "YOLOX-nano by Megvii: 0.9 million weights, 80 classes of COCO, 416 pixels",
 }}
