@@ -104,3 +104,86 @@ func TestPeer_dvcPull(t *testing.T) {
 		t.Errorf("dvc add of what was pulled writes another pointer: %v\n%s", err, again)
 	}
 }
+
+// What the stock client pushes into the incoming bucket is taken in, for labels
+// of either form, and pulled again it is what was pushed.
+func TestPeer_dvcPushIsTakenIn(t *testing.T) {
+	dvc, err := exec.LookPath("dvc")
+	if err != nil {
+		t.Skip("dvc is not on the path: ", err)
+	}
+	for name, files := range map[string][]object{"COCO": cocoFiles(""), "YOLO": yoloFiles()} {
+		t.Run(name, func(t *testing.T) {
+			srv, err := storage.New(storage.Options{Dir: t.TempDir()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer srv.Close()
+			ts := httptest.NewServer(srv)
+			defer ts.Close()
+			client, err := gcs.NewClient(t.Context(), option.WithEndpoint(ts.URL+"/storage/v1/"), option.WithoutAuthentication())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			for _, name := range []string{"incoming", "datasets"} {
+				if err := srv.CreateBucket(t.Context(), name); err != nil {
+					t.Fatal(err)
+				}
+			}
+			repo := t.TempDir()
+			for _, f := range append(below("set/", files), object{".dvc/config", fmt.Appendf(nil,
+				"[core]\n    no_scm = true\n    remote = r\n    analytics = false\n    check_update = false\n['remote \"r\"']\n    url = gs://incoming/b\n    endpointurl = %s\n    allow_anonymous_login = true\n", ts.URL)}) {
+				file := filepath.Join(repo, filepath.FromSlash(f.name))
+				if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(file, f.data, 0o666); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, args := range [][]string{{"add", "set"}, {"push"}} {
+				cmd := exec.CommandContext(t.Context(), dvc, args...)
+				cmd.Dir = repo
+				cmd.Env = append(os.Environ(), "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT=false", "DVC_NO_ANALYTICS=1")
+				if out, err := cmd.CombinedOutput(); err != nil {
+					t.Fatalf("dvc %v: %v\n%s", args, err, out)
+				}
+			}
+			incoming, datasets := blobgcs.New(client, "incoming"), blobgcs.New(client, "datasets")
+			in := (&world{t: t}).intake(incoming, datasets)
+			var names []string
+			for a, err := range incoming.List(t.Context(), "b/") {
+				if err != nil {
+					t.Fatal(err)
+				}
+				names = append(names, a.Name)
+			}
+			pointer, err := os.ReadFile(filepath.Join(repo, "set.dvc"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := incoming.Write(t.Context(), "b/set.dvc", bytes.NewReader(pointer), blob.WriteOptions{IfGeneration: blob.Any}); err != nil {
+				t.Fatal(err)
+			}
+			var s dataset.BatchStatus
+			for _, name := range append(names, "b/set.dvc") {
+				if s, err = in.Take(t.Context(), name); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if s.State != dataset.Converted || s.Counts != (dataset.Counts{Photos: 6, Boxes: 10}) || len(s.Findings) > 0 {
+				t.Fatalf("got %+v", s)
+			}
+			photos, err := dataset.Photos(t.Context(), datasets, s.Version)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range photos {
+				if _, err := dataset.OpenPhoto(t.Context(), datasets, p); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}
