@@ -147,7 +147,7 @@ func (s *Store) logTogether(ctx context.Context, run string, b Batch) error {
 		}
 		d.setTags(tags)
 		if len(d.Points)+len(b.Metrics) > maxInline {
-			if err := s.compact(ctx, d, d.Points); err != nil {
+			if err := s.compact(ctx, d, d.Points, false); err != nil {
 				return err
 			}
 		}

@@ -96,7 +96,9 @@ func (s *Store) fold(ctx context.Context, run string, t tail) (*foldedRun, error
 		return nil, err
 	}
 	before := d.History
-	if err := s.compact(ctx, &d, st.fresh); err != nil {
+	if err := s.compact(ctx, &d, st.fresh, true); errors.Is(err, errs.Conflict) {
+		return nil, nil
+	} else if err != nil {
 		return nil, err
 	}
 	for _, object := range t.segments {
@@ -115,20 +117,22 @@ func (s *Store) fold(ctx context.Context, run string, t tail) (*foldedRun, error
 	return &foldedRun{entry: entry{Run: d.Run, Metrics: d.Latest}, tail: t, replaced: without(before, d.History)}, nil
 }
 
-// compact moves points, and those that d holds, into an object of d's history.
-func (s *Store) compact(ctx context.Context, d *document, points []Metric) error {
+// compact moves points, and those that d holds, into an object of d's history;
+// with merge into one with the others, when those are many. errs.Conflict tells
+// that the history is not d's any more.
+func (s *Store) compact(ctx context.Context, d *document, points []Metric, merge bool) error {
 	if len(points) == 0 {
 		return nil
 	}
 	d.Latest, d.Points = latest(d.Latest, points), nil
 	all := slices.Clone(points)
-	if len(d.History) >= maxHistory {
+	if merge && len(d.History) >= maxHistory {
 		old, gone, err := s.read(ctx, d.History)
 		if err != nil {
 			return err
 		}
 		if gone {
-			return fmt.Errorf("compact run %s: its history changed meanwhile: %w", d.ID, errs.Unavailable)
+			return fmt.Errorf("compact run %s: its history changed meanwhile: %w", d.ID, errs.Conflict)
 		}
 		all = append(all, slices.Concat(old...)...)
 		d.History = nil
