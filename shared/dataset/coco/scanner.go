@@ -192,12 +192,16 @@ func (s *scanner) str() []byte {
 			return s.text
 		}
 		s.escape()
+		s.text = s.text[:min(len(s.text), maxString)]
 	}
 	return nil
 }
 
-func (s *scanner) escape() {
-	switch c := s.raw(); c {
+func (s *scanner) escape() { s.escaped(s.raw()) }
+
+// escaped reads what follows a backslash, of which c is the first byte.
+func (s *scanner) escaped(c byte) {
+	switch c {
 	case '"', '\\', '/':
 		s.text = append(s.text, c)
 	case 'b':
@@ -211,23 +215,35 @@ func (s *scanner) escape() {
 	case 't':
 		s.text = append(s.text, '\t')
 	case 'u':
-		r := s.hex4()
-		if utf16.IsSurrogate(r) { // a character beyond the 16 bits is two escapes
-			low := rune(utf8.RuneError)
-			if s.peekRaw() == '\\' {
-				s.pos++
-				if s.raw() != 'u' {
-					s.fail("half of a surrogate pair")
-					return
-				}
-				low = s.hex4()
-			}
-			r = utf16.DecodeRune(r, low)
-		}
-		s.text = utf8.AppendRune(s.text, r)
+		s.unicode(s.hex4())
 	default:
 		s.fail("unknown escape \\%s", string(c))
 	}
+}
+
+// unicode adds a character; one beyond the 16 bits is two escapes. A half
+// without its other half is no character, as in encoding/json.
+func (s *scanner) unicode(r rune) {
+	for utf16.IsSurrogate(r) && s.err == nil {
+		if s.peekRaw() != '\\' {
+			r = utf8.RuneError
+			break
+		}
+		s.pos++
+		if c := s.raw(); c != 'u' {
+			s.text = utf8.AppendRune(s.text, utf8.RuneError)
+			s.escaped(c)
+			return
+		}
+		low := s.hex4()
+		if both := utf16.DecodeRune(r, low); both != utf8.RuneError {
+			r = both
+			break
+		}
+		s.text = utf8.AppendRune(s.text, utf8.RuneError)
+		r = low
+	}
+	s.text = utf8.AppendRune(s.text, r)
 }
 
 // peekRaw is the next byte, white space included; 0 at the end.
