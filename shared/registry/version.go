@@ -270,18 +270,18 @@ func (r *Registry) readVersions(ctx context.Context, d *document, refs []version
 		if !d.counts(ref) {
 			continue
 		}
-		i := len(all)
 		all = append(all, Version{})
+		v := &all[len(all)-1] // stays: all has room for every ref
 		key := fmt.Sprintf("%s#%d", ref.object, ref.generation)
 		if known, ok := r.versions.Get(key); ok {
-			all[i] = known
+			*v = known
 			continue
 		}
 		g.Go(func() error {
-			if _, err := blob.ReadJSON(ctx, r.bucket, ref.object, &all[i]); err != nil {
+			if _, err := blob.ReadJSON(ctx, r.bucket, ref.object, v); err != nil {
 				return err
 			}
-			r.versions.Add(key, all[i])
+			r.versions.Add(key, *v)
 			return nil
 		})
 	}

@@ -1,10 +1,13 @@
 package rollout
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/litterloop/litterloop/shared/blob"
 )
 
 // State is where a rollout stands as a whole.
@@ -91,6 +94,13 @@ func prefix(model string) string { return "rollouts/" + model + "/" }
 
 func document(model string, version int) string {
 	return fmt.Sprintf("%s%d.json", prefix(model), version)
+}
+
+// Load returns the record of a version's rollout in the models bucket;
+// errs.NotFound when there was none.
+func Load(ctx context.Context, models blob.Bucket, model string, version int) (ro Rollout, err error) {
+	_, err = blob.ReadJSON(ctx, models, document(model, version), &ro)
+	return ro, err
 }
 
 func leaseDocument(model string) string { return "rollouts/" + model + ".lease" }

@@ -13,7 +13,9 @@ import (
 
 	"cloud.google.com/go/storage"
 
+	"github.com/litterloop/litterloop/shared/blob"
 	"github.com/litterloop/litterloop/shared/blob/blobgcs"
+	"github.com/litterloop/litterloop/shared/tracking/pages"
 	"github.com/litterloop/litterloop/shared/tracking/server"
 )
 
@@ -59,6 +61,9 @@ func Serve(ctx context.Context, o Options, getenv func(string) string, log *slog
 	}
 	options := server.Options{
 		Prefix: o.Prefix, Now: time.Now, Log: log,
+		Pages: func(b blob.Bucket, prefix string) server.Pages {
+			return pages.New(pages.Options{Bucket: b, Prefix: prefix, Now: time.Now, Log: log})
+		},
 		Hosts: server.Hosts{Allowed: o.Hosts, Origins: o.Origins, Fronted: o.Fronted},
 	}
 	var handler http.Handler

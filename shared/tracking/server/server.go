@@ -24,8 +24,16 @@ type Options struct {
 	Bucket blob.Bucket
 	Prefix string // of every path, such as /mlflow; may be empty
 	Hosts  Hosts
-	Now    func() time.Time
-	Log    *slog.Logger
+	// Pages makes the pages for people of a bucket; nil: there are none.
+	Pages func(b blob.Bucket, prefix string) Pages
+	Now   func() time.Time
+	Log   *slog.Logger
+}
+
+// Pages answer browsers at the paths that they have, given without the prefix.
+type Pages interface {
+	http.Handler
+	Has(path string) bool
 }
 
 // Server is an http.Handler. It holds nothing that is not in the bucket: any
@@ -36,6 +44,7 @@ type Server struct {
 	models *registry.Registry
 	prefix string
 	hosts  Hosts
+	pages  Pages
 	now    func() time.Time
 	log    *slog.Logger
 
@@ -45,10 +54,14 @@ type Server struct {
 
 // New returns a server over a bucket.
 func New(o Options) *Server {
-	return &Server{
+	s := &Server{
 		bucket: o.Bucket, store: tracking.New(o.Bucket, o.Now), models: registry.New(o.Bucket, o.Now),
 		prefix: strings.TrimSuffix(o.Prefix, "/"), hosts: o.Hosts, now: o.Now, log: o.Log,
 	}
+	if o.Pages != nil {
+		s.pages = o.Pages(o.Bucket, s.prefix)
+	}
+	return s
 }
 
 // callTimeout bounds a call, but for an artifact's bytes: a server that is
@@ -80,6 +93,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.hosts.allowOrigin(w, r)
 	found, params, methods := lookup(path, r.Method)
 	switch {
+	case found == nil && s.pages != nil && s.pages.Has(path):
+		s.pages.ServeHTTP(w, within(r, path))
 	case found == nil && len(methods) == 0:
 		page(w, http.StatusNotFound, "text/html", notFoundPage)
 	case found == nil && r.Method == http.MethodOptions:
@@ -95,6 +110,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		s.call(w, r, found.call, params)
 	}
+}
+
+// within is a request as it would be without the prefix.
+func within(r *http.Request, path string) *http.Request {
+	inner := r.Clone(r.Context())
+	inner.URL.Path = path
+	inner.URL.RawPath = ""
+	return inner
 }
 
 func (s *Server) call(w http.ResponseWriter, r *http.Request, call call, params map[string]string) {
