@@ -29,13 +29,14 @@ type desks struct {
 	free     chan struct{} // holds one for each desk that is taken
 	slow     *semaphore.Weighted
 	patience time.Duration
+	buffers  chan []byte // of bodies that were answered, for the next
 }
 
 func newDesks(workers int) *desks {
 	if workers == 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
-	return &desks{make(chan struct{}, 2*workers), semaphore.NewWeighted(slowBytes), patience}
+	return &desks{make(chan struct{}, 2*workers), semaphore.NewWeighted(slowBytes), patience, make(chan []byte, 2*workers)}
 }
 
 func (d *desks) take(ctx context.Context) error {
@@ -48,6 +49,32 @@ func (d *desks) take(ctx context.Context) error {
 }
 
 func (d *desks) leave() { <-d.free }
+
+// buffer is memory of n bytes for a body.
+func (d *desks) buffer(n int64) []byte {
+	select {
+	case b := <-d.buffers:
+		if int64(cap(b)) >= n {
+			return b[:n]
+		}
+	default:
+	}
+	return make([]byte, n)
+}
+
+// largeBuffer is above almost every photo: larger ones are not kept.
+const largeBuffer = 8 << 20
+
+// reuse takes back what buffer gave. Nobody else may hold it.
+func (d *desks) reuse(b []byte) {
+	if cap(b) > largeBuffer {
+		return
+	}
+	select {
+	case d.buffers <- b:
+	default:
+	}
+}
 
 // read reads a body of at most size bytes at a desk. The caller leaves the desk
 // after the answer, unless there is an error. cut must make read fail soon.

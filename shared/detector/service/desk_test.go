@@ -58,7 +58,7 @@ func TestDesks_slowUploadHoldsNobodyUp(t *testing.T) {
 
 func TestDesks_slowUploadsBeyondTheirMemoryAreRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := &desks{make(chan struct{}, 1), semaphore.NewWeighted(3), patience}
+		d := &desks{make(chan struct{}, 1), semaphore.NewWeighted(3), patience, nil}
 		whole, cut := make(chan struct{}), make(chan struct{})
 		first := make(chan error)
 		go func() { first <- d.read(t.Context(), 2, func() {}, func() error { <-whole; return nil }) }()
@@ -77,7 +77,7 @@ func TestDesks_slowUploadsBeyondTheirMemoryAreRefused(t *testing.T) {
 
 func TestDesks_endOfARequestEndsItsWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := &desks{make(chan struct{}, 1), semaphore.NewWeighted(8), patience}
+		d := &desks{make(chan struct{}, 1), semaphore.NewWeighted(8), patience, nil}
 		if err := d.take(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -69,7 +69,8 @@ func (s *server) detect(ctx context.Context, in *detectInput) (*huma.StreamRespo
 			return nil, problem(err)
 		}
 		if picture == "" {
-			p.data = nil // let go of
+			s.desks.reuse(p.data)
+			p.data = nil
 		}
 	}
 	if picture != "" {

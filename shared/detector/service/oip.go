@@ -24,6 +24,16 @@ type ServerMetadata struct {
 	Extensions []string `json:"extensions"`
 }
 
+// ServerLive answers GET /v2/health/live.
+type ServerLive struct {
+	Live bool `json:"live"`
+}
+
+// ServerReady answers GET /v2/health/ready.
+type ServerReady struct {
+	Ready bool `json:"ready"`
+}
+
 // ModelMetadata answers GET /v2/models/{name}.
 type ModelMetadata struct {
 	Name     string           `json:"name"`
@@ -38,6 +48,12 @@ type TensorMetadata struct {
 	Name     string  `json:"name"`
 	Datatype string  `json:"datatype" enum:"FP32,FP16"`
 	Shape    []int64 `json:"shape" doc:"-1 where any size is taken"`
+}
+
+// ModelReady answers GET /v2/models/{name}/ready.
+type ModelReady struct {
+	Name  string `json:"name"`
+	Ready bool   `json:"ready"`
 }
 
 // ProtocolError is how this protocol tells of a failure.
@@ -60,12 +76,12 @@ func (s *server) registerOIP(api huma.API) {
 		huma.Register(api, oipOperation(api, id, http.MethodGet, path, summary, answer), h)
 	}
 	live := func(context.Context, *wire) (*huma.StreamResponse, error) {
-		return reply(map[string]bool{"live": true}), nil
+		return reply(ServerLive{true}), nil
 	}
 	ready := func(context.Context, *wire) (*huma.StreamResponse, error) {
 		select {
 		case <-s.stage.first:
-			return reply(map[string]bool{"ready": true}), nil
+			return reply(ServerReady{true}), nil
 		default:
 			return protocolFault(fmt.Errorf("%w: the model is being loaded", errs.Unavailable)), nil
 		}
@@ -73,12 +89,12 @@ func (s *server) registerOIP(api huma.API) {
 	get("oip-server", "/v2", "The server and its extensions", ServerMetadata{}, func(context.Context, *wire) (*huma.StreamResponse, error) {
 		return reply(ServerMetadata{"litterloop", "1", []string{"binary_tensor_data"}}), nil
 	})
-	get("oip-live", "/v2/health/live", "Alive", map[string]bool{}, live)
-	get("oip-ready", "/v2/health/ready", "The model is served", map[string]bool{}, ready)
-	for _, route := range []struct{ id, path string }{{"", "/v2/models/{name}"}, {"-version", "/v2/models/{name}/versions/{version}"}} {
-		get("oip-model"+route.id, route.path, "The model's tensors", ModelMetadata{}, s.oipModel)
-		get("oip-model-ready"+route.id, route.path+"/ready", "The model is served", map[string]any{}, s.oipModelReady)
-		infer := oipOperation(api, "oip-infer"+route.id, http.MethodPost, route.path+"/infer", "Run the model on raw tensors", InferResponse{})
+	get("oip-live", "/v2/health/live", "Alive", ServerLive{}, live)
+	get("oip-ready", "/v2/health/ready", "The server is ready", ServerReady{}, ready)
+	for _, route := range []struct{ id, of, path string }{{"", "", "/v2/models/{name}"}, {"-version", ", of a version", "/v2/models/{name}/versions/{version}"}} {
+		get("oip-model"+route.id, route.path, "The model's tensors"+route.of, ModelMetadata{}, s.oipModel)
+		get("oip-model-ready"+route.id, route.path+"/ready", "The model is ready"+route.of, ModelReady{}, s.oipModelReady)
+		infer := oipOperation(api, "oip-infer"+route.id, http.MethodPost, route.path+"/infer", "Run the model on raw tensors"+route.of, InferResponse{})
 		infer.Description = "For callers that prepare the input and read the output themselves; nothing is logged. Tensors stand in the JSON, or behind it with the binary tensor data extension (Inference-Header-Content-Length)."
 		huma.Register(api, infer, s.oipInfer)
 		api.OpenAPI().Paths[route.path+"/infer"].Post.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
@@ -190,7 +206,7 @@ func (s *server) oipModelReady(_ context.Context, in *wire) (*huma.StreamRespons
 	if err := m.named(in.request); err != nil {
 		return protocolFault(err), nil
 	}
-	return reply(map[string]any{"name": m.Name, "ready": true}), nil
+	return reply(ModelReady{m.Name, true}), nil
 }
 
 func describePort(p detector.Port) TensorMetadata {

@@ -100,3 +100,17 @@ for f in faults:
 sys.exit(bool(faults))
 `, s.url)
 }
+
+// The documentation loads nothing from elsewhere and shows every operation.
+func TestPeer_docsInABrowser(t *testing.T) {
+	s := start(t, nil)
+	b := openBrowser(t, s.url+"/docs")
+	b.until(`document.querySelector("rapi-doc")?.shadowRoot?.textContent.includes("Open Inference Protocol")`)
+	text := b.eval(`document.querySelector("rapi-doc").shadowRoot.textContent`)
+	for _, want := range []string{"Find objects on photos", "Serve another model", "Correct a prediction", "Vertex AI"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the documentation does not tell of %q", want)
+		}
+	}
+	b.picture("docs")
+}

@@ -77,7 +77,7 @@ func (s *server) receive(r *http.Request, o *DetectOptions) (upload, error) {
 	case kind == "application/json":
 		return s.document(body, o)
 	case kind == "", kind == "application/octet-stream", kind == "application/x-www-form-urlencoded", strings.HasPrefix(kind, "image/"):
-		p, err := readAll(body, r.ContentLength) // curl --data-binary sends the last but one
+		p, err := readInto(s.desks.buffer, body, r.ContentLength) // curl --data-binary sends the last but one
 		if err == nil && len(p) == 0 {
 			err = errs.Permanentf(bodyEmpty, "the body is empty: send a photo")
 		}
@@ -117,10 +117,15 @@ func (s *server) readFault(err error) error {
 
 // readAll reads to the end; size is what the client promised, or negative.
 func readAll(r io.Reader, size int64) ([]byte, error) {
+	return readInto(func(n int64) []byte { return make([]byte, n) }, r, size)
+}
+
+// readInto is readAll into memory that buffer gives.
+func readInto(buffer func(n int64) []byte, r io.Reader, size int64) ([]byte, error) {
 	if size < 0 {
 		return io.ReadAll(r)
 	}
-	p := make([]byte, size)
+	p := buffer(size)
 	n, err := io.ReadFull(r, p)
 	if errors.Is(err, io.EOF) {
 		err = nil

@@ -55,6 +55,7 @@ func Run(ctx context.Context, c Config, d Deps) (err error) {
 	if err != nil {
 		return err
 	}
+	handler := s.lastWord(s.handler())
 	loaded := make(chan struct{})
 	defer func() {
 		<-loaded
@@ -62,7 +63,7 @@ func Run(ctx context.Context, c Config, d Deps) (err error) {
 	}()
 	var open connections
 	server := &http.Server{
-		Handler:           s.lastWord(s.handler()),
+		Handler:           handler,
 		ConnState:         open.track,
 		ConnContext:       remember,
 		ReadHeaderTimeout: 10 * time.Second,
