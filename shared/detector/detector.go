@@ -82,8 +82,9 @@ func Open(model []byte, o Options) (*Detector, error) {
 	return d, nil
 }
 
-// openLoaded prepares the session of one thread in the background: the first
-// photo need not wait for it. Where it cannot be had, the other one serves all.
+// openLoaded prepares the session of one thread in the background, once a first
+// photo was answered or others wait: that photo shares the processors with
+// nothing. Where it cannot be had, the other one serves all.
 func (d *Detector) openLoaded(model []byte) {
 	if d.options.Threads == 1 || d.options.Workers == 1 || d.options.Provider == "cuda" {
 		d.loaded = func() *session { return d.lone }
@@ -92,13 +93,17 @@ func (d *Detector) openLoaded(model []byte) {
 	}
 	var s *session
 	ready := make(chan struct{})
-	go func() {
-		defer close(ready)
-		if opened, err := newSession(model, d.spec, 1, d.options.Provider); err == nil {
-			s = opened
-		}
-	}()
+	var begin sync.Once
 	d.loaded = func() *session {
+		begin.Do(func() {
+			go func() {
+				defer close(ready)
+				if opened, err := newSession(model, d.spec, 1, d.options.Provider); err == nil {
+					s = opened
+				}
+				model = nil // ONNX Runtime has a copy
+			}()
+		})
 		select {
 		case <-ready:
 			return s
@@ -107,6 +112,7 @@ func (d *Detector) openLoaded(model []byte) {
 		}
 	}
 	d.close = sync.OnceValue(func() error {
+		begin.Do(func() { close(ready) }) // never, if not yet
 		<-ready
 		if s == nil {
 			return d.lone.close()
@@ -136,7 +142,10 @@ func (d *Detector) Detect(ctx context.Context, photo []byte, q Query) (Result, e
 		}
 		w = free
 	}
-	defer func() { d.workers <- w }()
+	defer func() {
+		d.workers <- w
+		d.loaded()
+	}()
 	if err := ctx.Err(); err != nil { // select takes a free worker as readily as the end
 		return Result{}, err
 	}

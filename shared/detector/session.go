@@ -43,6 +43,7 @@ func newSession(model []byte, spec Spec, threads int, provider string) (*session
 	if err != nil {
 		return nil, errs.Permanentf(ModelUnreadable, "ONNX Runtime refuses the model: %w", err)
 	}
+	trim()
 	return &session{s}, nil
 }
 

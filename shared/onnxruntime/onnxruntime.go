@@ -37,14 +37,13 @@ func Init() error {
 
 // shareMemory makes one arena for all sessions that ask for it
 // (session.use_env_allocators): what one does not use at the moment serves
-// another, and it grows by no more than is asked for.
+// another.
 func shareMemory() error {
-	const asRequested = 1
 	info, err := ort.GetMemoryInfo()
 	if err != nil {
 		return err
 	}
-	arena, err := ort.NewArenaCfg(0, asRequested, -1, -1)
+	arena, err := ort.NewArenaCfg(0, -1, -1, -1)
 	if err != nil {
 		return err
 	}

@@ -128,7 +128,7 @@ func (l *Logger) sample(row *Row, photo []byte, now time.Time) {
 	row.Photo = "photos/dt=" + now.UTC().Format("2006-01-02") + "/" + row.ID + extension
 	l.sampled++
 	l.held += int64(len(photo))
-	l.photos = append(l.photos, item{name: row.Photo, contentType: "image/" + info.Format, data: photo})
+	l.photos = append(l.photos, item{name: row.Photo, contentType: "image/" + info.Format, data: bytes.Clone(photo)}) // its memory is the caller's, for the next photo
 }
 
 // Stats returns the accounting at this moment.
