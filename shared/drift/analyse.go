@@ -65,8 +65,8 @@ func Analyse(p Policy, in Input) *Report {
 		return r
 	}
 	p.decide(r, reference, window, spans)
-	r.Evidently = evidently(reference, window, p)
-	r.Differ, r.ToLabel = choose(p, r, reference, window)
+	r.Evidently = evidently(rows(reference), rows(window), p)
+	r.Differ, r.ToLabel = choose(p, r, rows(reference), window)
 	return r
 }
 
@@ -104,7 +104,26 @@ func (p Policy) decide(r *Report, reference, window []predictionlog.Row, spans [
 	} else {
 		harmless = split(t, len(window), p.Splits, p.Seed)
 	}
-	n := newNull(harmless, t.resolution)
+	r.judge(features{t.size(), t.name, t.resolution, func(i int) (Histogram, Histogram) {
+		if i < len(t.columns) {
+			return t.columns[i].histograms(rows(reference), rows(window))
+		}
+		return classHistograms(rows(reference), rows(window))
+	}}, observed, harmless, len(window))
+}
+
+// features are what a verdict is about.
+type features struct {
+	size       int
+	name       func(i int) string
+	resolution func(i int) float64
+	histograms func(i int) (reference, current Histogram)
+}
+
+// judge fills in the verdict on observed distances, by what harmless windows of
+// as many photos reach.
+func (r *Report) judge(about features, observed []float64, harmless [][]float64, photos int) {
+	n := newNull(harmless, about.resolution)
 	var l limit = newExcess(n.sums)
 	if r.Reference.Source == History {
 		l = newPrediction(n.sums)
@@ -115,20 +134,16 @@ func (p Policy) decide(r *Report, reference, window []predictionlog.Row, spans [
 	for i, d := range observed {
 		absent := !finite(d)
 		d = orElse(d, n.typical[i])
-		f := Feature{Name: t.name(i), Absent: absent, Distance: d, Typical: n.typical[i], Spread: n.spread[i], Score: d / n.spread[i], Excess: (d - n.typical[i]) / n.spread[i]}
-		if i < len(t.columns) {
-			f.Reference, f.Current = t.columns[i].histograms(reference, window)
-		} else {
-			f.Reference, f.Current = classHistograms(reference, window)
-		}
+		f := Feature{Name: about.name(i), Absent: absent, Distance: d, Typical: n.typical[i], Spread: n.spread[i], Score: d / n.spread[i], Excess: (d - n.typical[i]) / n.spread[i]}
+		f.Reference, f.Current = about.histograms(i)
 		r.Features = append(r.Features, f)
 	}
 	if v.Score > v.Threshold {
 		v.Outcome = Drifted
-		v.Reason = fmt.Sprintf("The photos changed. They are %.1f away from the reference; harmless windows of %d photos stay below %.1f. What moved most: %s.", v.Score, len(window), v.Threshold, strings.Join(r.Moved(), ", "))
+		v.Reason = fmt.Sprintf("The photos changed. They are %.1f away from the reference; harmless windows of %d photos stay below %.1f. What moved most: %s.", v.Score, photos, v.Threshold, strings.Join(r.Moved(), ", "))
 	} else {
 		v.Outcome = Stable
-		v.Reason = fmt.Sprintf("The photos look like the reference. They are %.1f away from it; harmless windows of %d photos stay below %.1f.", v.Score, len(window), v.Threshold)
+		v.Reason = fmt.Sprintf("The photos look like the reference. They are %.1f away from it; harmless windows of %d photos stay below %.1f.", v.Score, photos, v.Threshold)
 	}
 }
 

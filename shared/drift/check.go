@@ -76,13 +76,12 @@ func (c *Checker) report(ctx context.Context, v registry.Version, to time.Time) 
 	if born := v.Created.Add(-time.Hour); born.After(from) {
 		from = born
 	}
-	if in.Log, err = c.readLog(ctx, in.Model, in.ModelVersion, from, to); err != nil {
-		return nil, err
-	}
 	if in.Package, err = c.reference(ctx, v); err != nil {
 		return nil, err
 	}
-	r = Analyse(c.policy, in)
+	if r, err = c.analyse(ctx, in, from); err != nil {
+		return nil, err
+	}
 	latest, err := c.store.Latest(ctx)
 	switch {
 	case err == nil && latest.Content == r.Content:
@@ -97,6 +96,39 @@ func (c *Checker) report(ctx context.Context, v registry.Version, to time.Time) 
 		return nil, err
 	}
 	return c.store.Save(ctx, r, page)
+}
+
+// analyse makes the report, by rows where there are few enough, else by sketches;
+// from is when the version's log begins.
+func (c *Checker) analyse(ctx context.Context, in Input, from time.Time) (*Report, error) {
+	v := Version{in.Model, in.ModelVersion}
+	s, large, err := c.sketched(ctx, v, from, in.To)
+	if err != nil {
+		return nil, err
+	}
+	health, err := c.health(ctx, in.From, in.To)
+	if err != nil {
+		return nil, err
+	}
+	if large {
+		if r, ok := analyseSketches(c.policy, in, s); ok {
+			r.Log = health
+			return r, nil
+		}
+		// No history yet: the newest photos, against the model's own reference.
+		if in.Log, err = c.newest(ctx, v, s.files, in.From, in.To, c.policy.Window.MaxPhotos); err != nil {
+			return nil, err
+		}
+		r := Analyse(c.policy, in)
+		r.Log, r.Window.Left = health, max(int(s.window.Photos)-r.Window.Photos, 0)
+		return r, nil
+	}
+	if in.Log, err = c.readLog(ctx, in.Model, in.ModelVersion, from, in.To); err != nil {
+		return nil, err
+	}
+	r := Analyse(c.policy, in)
+	r.Log = health
+	return r, nil
 }
 
 // logReaders is how many days of the log are read at a time. Nine weeks are

@@ -18,7 +18,7 @@ const shownDiffering = 12
 type place []float64
 
 // choose picks the photos that differ most and those most worth labelling.
-func choose(p Policy, r *Report, reference, window []predictionlog.Row) (differ, label []Photo) {
+func choose(p Policy, r *Report, reference side, window []predictionlog.Row) (differ, label []Photo) {
 	var watched []definition
 	for _, d := range definitions {
 		if slices.Contains(p.Features, d.name) {
@@ -30,7 +30,7 @@ func choose(p Policy, r *Report, reference, window []predictionlog.Row) (differ,
 		places[i] = make(place, len(watched))
 	}
 	for f, d := range watched {
-		mean, deviation := moments(d.values(reference))
+		mean, deviation := moments(reference.values(d))
 		deviation = max(deviation, d.resolution)
 		for i := range window {
 			if x := d.of(&window[i]); finite(x) {

@@ -16,6 +16,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"time"
+
+	"github.com/litterloop/litterloop/shared/predictionlog"
 )
 
 // Outcome of a check.
@@ -38,6 +40,25 @@ type Window struct {
 	// policy bounds a window.
 	Left int `json:"left,omitempty"`
 }
+
+// Basis says what a verdict was made of; "" is the photos' own rows.
+type Basis string
+
+// BySketches is the basis of a check of more photos than are read.
+const BySketches Basis = "sketches"
+
+// Log says whether the window's part of the prediction log is whole.
+type Log struct {
+	Files int `json:"files"`
+	// Missing are files that were written and are not there.
+	Missing []predictionlog.Gap `json:"missing,omitempty"`
+	// Dropped counts photos that the window's instances answered, since they began,
+	// and could not log.
+	Dropped uint64 `json:"dropped,omitempty"`
+}
+
+// Whole tells that nothing is known to be missing.
+func (l Log) Whole() bool { return len(l.Missing) == 0 && l.Dropped == 0 }
 
 // Source says where a reference comes from.
 type Source string
@@ -65,6 +86,8 @@ type Report struct {
 	ModelVersion string    `json:"model_version"`
 	Dataset      string    `json:"dataset,omitempty"` // the version the model was trained on
 	PolicyHash   string    `json:"policy_hash"`
+	Basis        Basis     `json:"basis,omitempty"`
+	Log          Log       `json:"log"`
 	Content      string    `json:"content"` // hash of the window's photos: equal content, equal report
 	Window       Window    `json:"window"`
 	Reference    Reference `json:"reference"`
@@ -118,6 +141,7 @@ type Summary struct {
 	Window       Window    `json:"window"`
 	Reference    Reference `json:"reference"`
 	Verdict      Verdict   `json:"verdict"`
+	Log          Log       `json:"log"`
 	Share        float64   `json:"share"`   // of columns drifted by Evidently's tests
 	Columns      []string  `json:"columns"` // those, in feature order
 	Moved        []string  `json:"moved"`   // features that carry the verdict, largest excess first

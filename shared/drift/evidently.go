@@ -29,9 +29,21 @@ type Column struct {
 	Current   int             `json:"current"`
 }
 
+// side is the photos on one side of a comparison.
+type side interface {
+	values(d definition) []float64 // finite ones of a feature
+	boxClasses() []string          // of every box
+}
+
+// rows are photos as the log has them.
+type rows []predictionlog.Row
+
+func (r rows) values(d definition) []float64 { return d.values(r) }
+func (r rows) boxClasses() []string          { return boxClasses(r) }
+
 // evidently tests every watched feature: one value a photo, and for the class
 // mix one value a box.
-func evidently(reference, current []predictionlog.Row, p Policy) Evidently {
+func evidently(reference, current side, p Policy) Evidently {
 	var e Evidently
 	drifted := 0
 	for _, name := range FeatureNames() {
@@ -51,12 +63,12 @@ func evidently(reference, current []predictionlog.Row, p Policy) Evidently {
 	return e
 }
 
-func testColumn(name string, reference, current []predictionlog.Row, p EvidentlyPolicy) Column {
+func testColumn(name string, reference, current side, p EvidentlyPolicy) Column {
 	c := Column{Name: name}
 	var score float64
 	var err error
 	if name == Classes {
-		r, w := boxClasses(reference), boxClasses(current)
+		r, w := reference.boxClasses(), current.boxClasses()
 		c.Reference, c.Current = len(r), len(w)
 		if c.Method = p.Categorical; c.Method == "" {
 			c.Method = stattest.DefaultCategorical(r, w)
@@ -64,7 +76,7 @@ func testColumn(name string, reference, current []predictionlog.Row, p Evidently
 		score, err = stattest.Categorical(c.Method, r, w)
 	} else {
 		d := definitions[slices.IndexFunc(definitions, func(d definition) bool { return d.name == name })]
-		r, w := d.values(reference), d.values(current)
+		r, w := reference.values(d), current.values(d)
 		c.Reference, c.Current = len(r), len(w)
 		if c.Method = p.Numeric; c.Method == "" {
 			c.Method = stattest.DefaultNumeric(r, w)

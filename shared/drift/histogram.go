@@ -1,10 +1,6 @@
 package drift
 
-import (
-	"slices"
-
-	"github.com/litterloop/litterloop/shared/predictionlog"
-)
+import "slices"
 
 // Histogram is a distribution for people: shares of bins that both sides of a
 // feature have in common. Edges (in the unit people read) has one more element
@@ -22,8 +18,8 @@ type Histogram struct {
 const bins = 16
 
 // histograms of one feature on both sides.
-func (d definition) histograms(reference, current []predictionlog.Row) (r, c Histogram) {
-	x, y := d.values(reference), d.values(current)
+func (d definition) histograms(reference, current side) (r, c Histogram) {
+	x, y := reference.values(d), current.values(d)
 	all := slices.Concat(x, y)
 	if len(all) == 0 {
 		return r, c
@@ -56,8 +52,8 @@ func (d definition) shown(x float64) float64 {
 	return x
 }
 
-func classHistograms(reference, current []predictionlog.Row) (r, c Histogram) {
-	x, y := boxClasses(reference), boxClasses(current)
+func classHistograms(reference, current side) (r, c Histogram) {
+	x, y := reference.boxClasses(), current.boxClasses()
 	labels := slices.Concat(x, y)
 	slices.Sort(labels)
 	labels = slices.Compact(labels)

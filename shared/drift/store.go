@@ -82,7 +82,7 @@ func (s *Store) Summarise(r *Report) Summary {
 	at := "gs://" + s.bucket.Name() + "/" + Dir(r.ID)
 	l := Summary{
 		ID: r.ID, Created: r.Created, Model: r.Model, ModelVersion: r.ModelVersion, Content: r.Content,
-		Window: r.Window, Reference: r.Reference, Verdict: r.Verdict, Share: r.Evidently.Share,
+		Window: r.Window, Reference: r.Reference, Verdict: r.Verdict, Log: r.Log, Share: r.Evidently.Share,
 		Columns: []string{}, Moved: r.Moved(), Report: at + "report.json", HTML: at + "report.html",
 	}
 	for _, c := range r.Evidently.Columns {

@@ -142,12 +142,19 @@ func (c *column) wasserstein(a, b []float64) float64 {
 
 func (t *classTable) jensenShannon(a, b []float64) float64 {
 	p, q := make([]float64, len(t.names)), make([]float64, len(t.names))
-	var totalP, totalQ float64
 	for i, photo := range t.photo {
 		p[t.class[i]] += a[photo]
 		q[t.class[i]] += b[photo]
-		totalP += a[photo]
-		totalQ += b[photo]
+	}
+	return jensenShannon(p, q)
+}
+
+// jensenShannon is the distance of two mixes; NaN when one is empty.
+func jensenShannon(p, q []float64) float64 {
+	var totalP, totalQ float64
+	for i := range p {
+		totalP += p[i]
+		totalQ += q[i]
 	}
 	if totalP == 0 || totalQ == 0 {
 		return math.NaN()

@@ -3,9 +3,12 @@ package predictionlog
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"fmt"
 	"log/slog"
+	"maps"
 	"path"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,6 +23,8 @@ type Options struct {
 	Policy   Policy
 	Now      func() time.Time
 	Log      *slog.Logger
+	// Sketch makes an empty sketch, for each hour; nil: files have none.
+	Sketch func() Sketch
 }
 
 // Accounting says what became of the rows. Accepted = Written + Waiting +
@@ -51,6 +56,7 @@ type Logger struct {
 
 	box      *outbox // of the background goroutine alone, and of Close after it
 	sequence int
+	sketches map[string]Sketch // by folder of the hour
 }
 
 // deliveryTimeout bounds one try, so that a store that hangs is a store that is
@@ -76,7 +82,7 @@ func NewLogger(store Store, o Options) (*Logger, error) {
 	if n := len(box.items); n > 0 {
 		o.Log.Info("prediction log takes up what an earlier process left", "files", n, "bytes", box.bytes)
 	}
-	l := &Logger{store: store, o: o, box: box, wake: make(chan struct{}, 1), stopped: make(chan struct{})}
+	l := &Logger{store: store, o: o, box: box, sketches: map[string]Sketch{}, wake: make(chan struct{}, 1), stopped: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
 	l.stop = cancel
 	go l.work(ctx)
@@ -238,11 +244,19 @@ func (l *Logger) pack() {
 	}
 	l.sequence++
 	name := path.Join(Dir(time.UnixMicro(rows[0].TimeMicros)), fmt.Sprintf("%s-%06d.parquet", l.o.Instance, l.sequence))
+	metadata := []parquet.WriterOption{
+		parquet.KeyValueMetadata(keySequence, fmt.Sprint(l.sequence)),
+		parquet.KeyValueMetadata(keyAccepted, fmt.Sprint(accounting.Accepted)),
+		parquet.KeyValueMetadata(keyDropped, fmt.Sprint(accounting.Dropped)),
+	}
+	sketch, err := l.sum(path.Dir(name), rows)
+	if sketch != "" {
+		metadata = append(metadata, parquet.KeyValueMetadata(keySketch, sketch))
+	}
 	var file bytes.Buffer
-	err := writeFile(&file, rows,
-		parquet.KeyValueMetadata("litterloop.sequence", fmt.Sprint(l.sequence)),
-		parquet.KeyValueMetadata("litterloop.accepted", fmt.Sprint(accounting.Accepted)),
-		parquet.KeyValueMetadata("litterloop.dropped", fmt.Sprint(accounting.Dropped)))
+	if err == nil {
+		err = writeFile(&file, rows, metadata...)
+	}
 	if err == nil {
 		err = l.box.add(item{name: name, contentType: "application/vnd.apache.parquet", rows: len(rows), size: int64(file.Len()), data: file.Bytes()})
 	}
@@ -250,6 +264,31 @@ func (l *Logger) pack() {
 		l.o.Log.Error("prediction log drops rows", "rows", len(rows), "file", name, "error", err)
 		l.count(func(c *Accounting) { c.Waiting -= uint64(len(rows)); c.Dropped += uint64(len(rows)) })
 	}
+}
+
+// sum adds rows to the sketch of their hour and returns it as a file holds it; ""
+// for none.
+func (l *Logger) sum(folder string, rows []Row) (string, error) {
+	if l.o.Sketch == nil {
+		return "", nil
+	}
+	s := l.sketches[folder]
+	if s == nil {
+		// The last hour stays: rows answered side by side may arrive out of order.
+		if len(l.sketches) > 1 {
+			delete(l.sketches, slices.Min(slices.Collect(maps.Keys(l.sketches))))
+		}
+		s = l.o.Sketch()
+		l.sketches[folder] = s
+	}
+	for _, r := range rows {
+		s.Add(r)
+	}
+	p, err := s.MarshalBinary()
+	if err != nil {
+		return "", fmt.Errorf("sketch of %s: %w", folder, err)
+	}
+	return base64.StdEncoding.EncodeToString(p), nil
 }
 
 func (l *Logger) deliver(ctx context.Context) error {

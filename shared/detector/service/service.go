@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/litterloop/litterloop/shared/blob"
 	"github.com/litterloop/litterloop/shared/detector/remote"
+	"github.com/litterloop/litterloop/shared/drift"
 	"github.com/litterloop/litterloop/shared/errs"
 	"github.com/litterloop/litterloop/shared/predictionlog"
 	"github.com/prometheus/client_golang/prometheus"
@@ -132,6 +133,7 @@ func newServer(ctx context.Context, c Config, d Deps) (*server, error) {
 	if s.store != nil {
 		s.log, err = predictionlog.NewLogger(s.store, predictionlog.Options{
 			Instance: c.instance(uuid.NewString()[:8]), Spool: c.Spool, Policy: c.Log, Now: d.Now, Log: d.Log,
+			Sketch: drift.NewSketches,
 		})
 		if err != nil {
 			return nil, err
