@@ -23,6 +23,7 @@ type benchCmd struct {
 	Up       benchUpCmd       `cmd:"" help:"How soon the local cloud is ready, and what memory it takes."`
 	Demo     benchDemoCmd     `cmd:"" help:"How long the whole loop takes, and how much of it is not training."`
 	Detector benchDetectorCmd `cmd:"" help:"The detector beside Ultralytics and ONNX Runtime in Python: latency, throughput, processor time, memory."`
+	Data     benchDataCmd     `cmd:"" help:"Converting, validating and changing data sets, beside Ultralytics and DVC: time, processor time, memory."`
 }
 
 type benchUpCmd struct {
