@@ -20,6 +20,10 @@ type adapted struct {
 	maps      []pretrained.Map
 }
 
+// autoCut is the backbone, or the neck where what lies behind the backbone
+// cannot learn.
+const autoCut = "auto"
+
 // newAdapted trains and serves a model of one size at that size, whatever the
 // recipe says.
 func newAdapted(data Data, r Recipe) (*adapted, Recipe, error) {
@@ -34,8 +38,21 @@ func newAdapted(data Data, r Recipe) (*adapted, Recipe, error) {
 	if r.ImageSize%m.MaxStride() != 0 || r.served()%m.MaxStride() != 0 {
 		return nil, r, errs.Permanentf(InvalidRecipe, "image_size is %d and serve_size %d; the starting model needs multiples of %d", r.ImageSize, r.ServeSize, m.MaxStride())
 	}
-	a.trunk, a.maps, err = m.Trunk(pretrained.Cut(r.Cut), r.ImageSize)
-	return a, r, err
+	cut := pretrained.Cut(r.Cut)
+	if r.Cut == autoCut {
+		cut = pretrained.Backbone
+	}
+	if a.trunk, a.maps, err = m.Trunk(cut, r.ImageSize); err != nil {
+		return nil, r, err
+	}
+	if r.Cut != autoCut {
+		return a, r, nil
+	}
+	if _, _, err := a.trainable(1); err != nil { // attention in the neck has no gradient here
+		a.trunk, a.maps, err = m.Trunk(pretrained.Neck, r.ImageSize)
+		return a, r, err
+	}
+	return a, r, nil
 }
 
 func (a *adapted) trainable(photos int) (*graph.Builder, graph.Pair, error) {
@@ -59,11 +76,11 @@ func (a *adapted) still() still {
 func (a *adapted) grid(height, width int) *network.Grid { return a.model.Grid(height, width) }
 
 func (a *adapted) raw(params []*graph.Param, w graph.Weights) ([]byte, error) {
-	return a.model.Raw(params, w.Params, len(a.names))
+	return a.model.Raw(params, w.Params, len(a.names)), nil
 }
 
 func (a *adapted) export(params []*graph.Param, w graph.Weights) ([]byte, error) {
-	return a.model.Export(params, w.Params, a.names, network.Properties(a.names, a.serveSize))
+	return a.model.Export(params, w.Params, a.names, network.Properties(a.names, a.serveSize)), nil
 }
 
 // fit is the smallest input of a model of any shape, the only one of another.

@@ -46,7 +46,7 @@ type Recipe struct {
 
 	// Of a training that starts from a pretrained detector.
 	From           string  `yaml:"from" json:"from,omitempty"`                       // where its ONNX is; the caller reads it
-	Cut            string  `yaml:"cut" json:"cut,omitempty"`                         // neck or backbone: what learns lies behind it
+	Cut            string  `yaml:"cut" json:"cut,omitempty"`                         // neck, backbone or auto: what learns lies behind it
 	PretrainedRate float64 `yaml:"pretrained_rate" json:"pretrained_rate,omitempty"` // multiplies the learning rate of layers that were trained before
 
 	MaxOverlap float64 `yaml:"max_overlap" json:"max_overlap"` // IoU beyond which two boxes are one object, when held-out photos are measured
@@ -87,7 +87,7 @@ func DefaultFinetune() Recipe {
 	r.LearningRate, r.ContinueLearningRate, r.WarmupSteps = 2e-3, 1e-3, 60
 	r.EMADecay = 0.98
 	r.MaxOverlap = 0.6
-	r.Cut, r.PretrainedRate = string(pretrained.Backbone), 0.3
+	r.Cut, r.PretrainedRate = autoCut, 0.3
 	r.Augment.Mosaic = 0.3
 	r.Augment.MinZoom, r.Augment.MaxZoom = 0.5, 1.5
 	r.CheckpointEvery, r.ValidateEvery = 100, 200
@@ -106,7 +106,7 @@ func (r Recipe) Validate() error {
 	check(r.Seconds >= 0, "seconds", r.Seconds, "0 (no budget) or more")
 	check(r.CPUSeconds >= 0, "cpu_seconds", r.CPUSeconds, "0 (no budget) or more")
 	if r.Name == Finetune {
-		check(r.Cut == string(pretrained.Neck) || r.Cut == string(pretrained.Backbone), "cut", r.Cut, "neck or backbone")
+		check(r.Cut == autoCut || r.Cut == string(pretrained.Neck) || r.Cut == string(pretrained.Backbone), "cut", r.Cut, "auto, neck or backbone")
 		check(r.PretrainedRate >= 0 && r.PretrainedRate <= 10, "pretrained_rate", r.PretrainedRate, "from 0 to 10")
 	}
 	check(r.Steps >= 1, "steps", r.Steps, "at least 1")

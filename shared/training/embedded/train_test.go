@@ -77,7 +77,7 @@ func checkExport(t *testing.T, m *Model, samples []Sample) {
 			t.Fatalf("%s: %d detections served, the trainer finds %d", sample.Name, len(got), len(want))
 		}
 		for i := range want {
-			if got[i].ClassID != want[i].ClassID || math.Abs(got[i].Confidence-want[i].Confidence) > 1e-3 {
+			if got[i].ClassID != want[i].ClassID || math.Abs(got[i].Confidence-want[i].Confidence) > 1e-4 {
 				t.Errorf("%s: served %+v, the trainer finds %+v", sample.Name, got[i], want[i])
 			}
 			for k := range want[i].Box {

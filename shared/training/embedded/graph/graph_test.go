@@ -64,13 +64,13 @@ func TestGradient_equalsFiniteDifferences(t *testing.T) {
 			return b.Concat(2, b.Flatten(b.Conv1x1("last", h, bias(3))), b.Flatten(b.Conv1x1("small", b.ConvBN("down", h, 4, 3, 2), bias(3))))
 		},
 	} {
-		t.Run(name, func(t *testing.T) { checkGradient(t, build) })
+		t.Run(name, func(t *testing.T) { checkGradient(t, build, 1e-2) })
 	}
 }
 
 // checkGradient compares the gradient of a random linear functional of the
 // output with differences along a random direction in each parameter.
-func checkGradient(t *testing.T, build network) {
+func checkGradient(t *testing.T, build network, h float64) {
 	b := graph.New()
 	out := build(b, b.Input("images", batch, 3, size, size))
 	pair := b.Train(out)
@@ -92,10 +92,9 @@ func checkGradient(t *testing.T, build network) {
 		return sum
 	}
 	kept := run(t, forward, tensor(t, params, len(params)), images)
-	gradient := run(t, backward, append([]*session.Tensor{functional, tensor(t, params, len(params)), images}, kept[2:]...)...)[0].Data
+	gradient := run(t, backward, append([]*session.Tensor{functional, tensor(t, params, len(params)), images}, kept[pair.Kept:]...)...)[0].Data
 
 	for _, p := range b.Params() {
-		const h = 1e-2
 		plus, minus := append([]float32(nil), params...), append([]float32(nil), params...)
 		analytic := 0.0
 		for i := p.Offset; i < p.Offset+p.Size; i++ {
@@ -212,5 +211,87 @@ func TestInitial_isSeeded(t *testing.T) {
 	}
 	if same(make(1), make(2)) {
 		t.Error("two seeds drew the same weights")
+	}
+}
+
+// given is a layer of a trained detector with weights of its own.
+func layer(name string, in, out, kernel, stride, group int) graph.Convolution {
+	r := rand.New(rand.NewPCG(9, uint64(in*out+kernel)))
+	return graph.Convolution{
+		Name: name, Out: out, Kernel: kernel, Stride: stride, Pad: kernel / 2, Group: group, Rate: 1,
+		Weight: random(r, out*in/group*kernel*kernel, 0.3), Bias: random(r, out, 0.3),
+	}
+}
+
+func TestGradient_ofLayersThatWereTrainedBefore(t *testing.T) {
+	needRuntime(t)
+	around := func(operator func(b *graph.Builder, x graph.Tensor) graph.Tensor) network {
+		return func(b *graph.Builder, x graph.Tensor) graph.Tensor {
+			h := operator(b, b.Convolve(layer("first", 3, 8, 1, 1, 1), x))
+			return b.Flatten(b.Convolve(layer("last", h.Shape[1], 3, 1, 1, 1), h))
+		}
+	}
+	for name, build := range map[string]network{
+		"convolution 1x1": around(func(b *graph.Builder, x graph.Tensor) graph.Tensor {
+			return b.Convolve(layer("tested", 8, 5, 1, 1, 1), x)
+		}),
+		"convolution 3x3": around(func(b *graph.Builder, x graph.Tensor) graph.Tensor {
+			return b.Convolve(layer("tested", 8, 5, 3, 1, 1), x)
+		}),
+		"convolution 3x3 of stride 2": around(func(b *graph.Builder, x graph.Tensor) graph.Tensor {
+			return b.Convolve(layer("tested", 8, 5, 3, 2, 1), x)
+		}),
+		"channels alone, 5x5": around(func(b *graph.Builder, x graph.Tensor) graph.Tensor {
+			return b.Convolve(layer("tested", 8, 8, 5, 1, 8), x)
+		}),
+		"channels alone, 3x3 of stride 2": around(func(b *graph.Builder, x graph.Tensor) graph.Tensor {
+			return b.Convolve(layer("tested", 8, 8, 3, 2, 8), x)
+		}),
+		"without a bias": around(func(b *graph.Builder, x graph.Tensor) graph.Tensor {
+			l := layer("tested", 8, 5, 3, 1, 1)
+			l.Bias = nil
+			return b.Convolve(l, x)
+		}),
+		"SiLU":                   around(func(b *graph.Builder, x graph.Tensor) graph.Tensor { return b.SiLU(x) }),
+		"sigmoid":                around(func(b *graph.Builder, x graph.Tensor) graph.Tensor { return b.Sigmoid(x) }),
+		"leaky ReLU":             around(func(b *graph.Builder, x graph.Tensor) graph.Tensor { return b.LeakyReLU(x, 0.1) }),
+		"product":                around(func(b *graph.Builder, x graph.Tensor) graph.Tensor { return b.Multiply(x, b.Sigmoid(x)) }),
+		"greatest channel":       around(func(b *graph.Builder, x graph.Tensor) graph.Tensor { return b.AddChannel(x, b.MaxChannel(x)) }),
+		"greatest of 5x5":        around(func(b *graph.Builder, x graph.Tensor) graph.Tensor { return b.MaxPool(x, 5) }),
+		"mean of a distribution": around(func(b *graph.Builder, x graph.Tensor) graph.Tensor { return b.Expectation(x, 2) }),
+		"fixed normalisation": around(func(b *graph.Builder, x graph.Tensor) graph.Tensor {
+			r := rand.New(rand.NewPCG(5, 5))
+			return b.Affine(x, random(r, 8, 1), random(r, 8, 1))
+		}),
+		"split, one part unread": around(func(b *graph.Builder, x graph.Tensor) graph.Tensor {
+			parts := b.Split(x, 3, 2, 3)
+			return b.Concat(1, b.Add(parts[0], parts[2]), parts[2])
+		}),
+	} {
+		// Shorter steps cross fewer of the corners of maxima and rectifiers.
+		t.Run(name, func(t *testing.T) { checkGradient(t, build, 1e-3) })
+	}
+}
+
+func TestOptimizer_ratesOfParameters(t *testing.T) {
+	needRuntime(t)
+	b := graph.New()
+	slow := layer("slow", 2, 2, 1, 1, 1)
+	slow.Rate = 0.25
+	b.Convolve(layer("fast", 2, 2, 1, 1, 1), b.Convolve(slow, b.Input("images", 1, 2, 4, 4)))
+	model, inputs, outputs := graph.Optimizer(b.Params(), 1)
+	n := b.ParamSize()
+	zero := func() *session.Tensor { return tensor(t, make([]float32, n), n) }
+	ones := make([]float32, n)
+	for i := range ones {
+		ones[i] = 1
+	}
+	hyper := graph.Hyper(1, 0.01, 0, 0)
+	next := run(t, open(t, model, inputs, outputs), zero(), zero(), zero(), zero(), tensor(t, hyper[:], len(hyper)), tensor(t, ones, n))[0].Data
+	for _, p := range b.Params() {
+		want := -0.01 * float64(p.Rate)
+		if got := float64(next[p.Offset]); math.Abs(got-want) > 1e-6 {
+			t.Errorf("%s at rate %g moved by %g, want %g", p.Name, p.Rate, got, want)
+		}
 	}
 }

@@ -48,12 +48,7 @@ type Constant struct {
 	Element  int
 	External bool
 	raw      []byte
-	node     bool // the value of a Constant node, written with that node
-}
-
-// WithFloats is the constant with other values.
-func (c Constant) WithFloats(v []float32) Constant {
-	return Constant{Name: c.Name, Shape: c.Shape, Floats: v}
+	node     bool // made by a node, and written with it
 }
 
 // Value is an input or output of a graph. A string dimension is symbolic, an int

@@ -23,7 +23,7 @@ const (
 type Graph struct {
 	Opset           int // of the standard domain
 	Nodes           []Node
-	Constants       map[string]Constant // initialisers, and the values of Constant nodes
+	Constants       map[string]Constant // initialisers, the values of Constant nodes, and what Identity hands on of them
 	Inputs, Outputs []Value             // inputs that are no weights
 	Properties      map[string]string
 
@@ -79,6 +79,13 @@ func Parse(model []byte) (*Graph, error) {
 		}
 		for _, in := range n.Inputs {
 			g.readers[in] = append(g.readers[in], i)
+		}
+		// Exporters write equal weights once and hand them on.
+		if n.Op == "Identity" && len(n.Inputs) == 1 && len(n.Outputs) == 1 {
+			if c, ok := g.Constants[n.Inputs[0]]; ok {
+				c.Name, c.node = n.Outputs[0], true
+				g.Constants[c.Name] = c
+			}
 		}
 	}
 	return g, nil

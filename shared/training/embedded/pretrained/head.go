@@ -289,9 +289,6 @@ func (c *converter) convolution(n onnx.Node) error {
 	if l.Stride == 1 && l.Pad != (l.Kernel-1)/2 || l.Stride > 1 && (x.Shape[2]+2*l.Pad-l.Kernel)/l.Stride+1 != x.Shape[2]/l.Stride {
 		return unable("its output is not its input's size divided by its stride")
 	}
-	if len(c.m.graph.Readers(n.Inputs[1])) > 1 {
-		return unable("it shares its weights with another")
-	}
 	c.values[n.Outputs[0]] = c.b.Convolve(l, x)
 	return nil
 }

@@ -1,10 +1,8 @@
 package pretrained
 
 import (
-	"errors"
 	"fmt"
 	"math"
-	"strings"
 
 	"github.com/litterloop/litterloop/shared/training/embedded/graph"
 	"github.com/litterloop/litterloop/shared/training/embedded/network"
@@ -51,26 +49,20 @@ func (m *Model) Trunk(c Cut, size int) ([]byte, []Map, error) {
 
 // Raw is the inference model that ends in raw maps, [N, 4+classes, anchors] as
 // Grid orders them, with the weights that were learned.
-func (m *Model) Raw(params []*graph.Param, w []float32, classes int) ([]byte, error) {
-	t, err := m.trained(params, w)
-	if err != nil {
-		return nil, err
-	}
+func (m *Model) Raw(params []*graph.Param, w []float32, classes int) []byte {
+	t := m.trained(params, w)
 	var levels []string
 	for _, l := range m.Levels {
 		box, score := t.level(l, params, w, classes)
 		levels = append(levels, t.op("Concat", onnx.Attributes{"axis": 1}, box, t.reshape(score, 0, classes, -1)))
 	}
 	t.output(network.RawName, t.op("Concat", onnx.Attributes{"axis": 2}, levels...), 4+classes)
-	return t.model.Marshal(), nil
+	return t.model.Marshal()
 }
 
 // Export is the model for others, as network.Export describes it.
-func (m *Model) Export(params []*graph.Param, w []float32, classes []string, properties []onnx.Property) ([]byte, error) {
-	t, err := m.trained(params, w)
-	if err != nil {
-		return nil, err
-	}
+func (m *Model) Export(params []*graph.Param, w []float32, classes []string, properties []onnx.Property) []byte {
+	t := m.trained(params, w)
 	var levels []string
 	for _, l := range m.Levels {
 		box, score := t.level(l, params, w, len(classes))
@@ -79,7 +71,7 @@ func (m *Model) Export(params []*graph.Param, w []float32, classes []string, pro
 	}
 	t.output(network.OutputName, t.op("Concat", onnx.Attributes{"axis": 2}, levels...), 4+len(classes))
 	t.model.Properties = properties
-	return t.model.Marshal(), nil
+	return t.model.Marshal()
 }
 
 // tail writes what follows the model's own layers, in operators of its own
@@ -120,42 +112,28 @@ func (m *Model) tail(shape []any, outputs []string) *tail {
 }
 
 // trained is tail with the learned weights in place of the old ones.
-func (m *Model) trained(params []*graph.Param, w []float32) (*tail, error) {
+func (m *Model) trained(params []*graph.Param, w []float32) *tail {
 	shape := []any{"batch", 3, "height", "width"}
 	if m.Size != 0 {
 		shape = []any{1, 3, m.Size, m.Size}
 	}
 	t := m.tail(shape, m.predictionTensors())
-	learned := map[string][]float32{}
+	learned := map[string]*graph.Param{} // by the name that Head gave it
 	for _, p := range params {
-		tensor, kind, _ := cutLast(p.Name)
-		if n, ok := m.graph.Producer(tensor); ok && n.Op == "Conv" {
-			input := 1
-			if kind == "bias" {
-				input = 2
+		learned[p.Name] = p
+	}
+	for i, n := range t.model.Nodes {
+		if n.Op != "Conv" {
+			continue
+		}
+		for input, kind := range []string{1: ".weight", 2: ".bias"} {
+			if p, ok := learned[n.Outputs[0]+kind]; ok && kind != "" {
+				n = n.WithInput(n.Inputs[input], t.floats(p.Shape, w[p.Offset:p.Offset+p.Size]...))
 			}
-			learned[n.Inputs[input]] = w[p.Offset : p.Offset+p.Size]
 		}
+		t.model.Nodes[i] = n
 	}
-	replaced := 0
-	for i, c := range t.model.Constants {
-		if v, ok := learned[c.Name]; ok {
-			t.model.Constants[i] = c.WithFloats(v)
-			replaced++
-		}
-	}
-	if replaced != len(learned) {
-		return nil, errors.New("weights that learned are no initialisers of the starting model; export it without constants as nodes")
-	}
-	return t, nil
-}
-
-func cutLast(name string) (before, after string, ok bool) {
-	i := strings.LastIndexByte(name, '.')
-	if i < 0 {
-		return name, "", false
-	}
-	return name[:i], name[i+1:], true
+	return t
 }
 
 // level is a level's boxes as [N, 4, h*w] and its class logits as [N, classes, h, w].
