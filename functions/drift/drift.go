@@ -96,6 +96,9 @@ func (f *Function) drifted(ctx context.Context, to time.Time) (Answer, error) {
 		return Answer{}, fmt.Errorf("drift report %s: %w", s.Report, err)
 	}
 	a.Decision, a.Ledger = &d, d.Ledger
+	if says := s.Log.Says(); says != "" {
+		f.log.WarnContext(ctx, "the prediction log is not whole", "log", says, "report", s.Report)
+	}
 	telemetry.Succeeded(ctx, "drift", f.now())
 	f.log.InfoContext(ctx, "drift checked", "outcome", a.Outcome, "score", s.Verdict.Score, "threshold", s.Verdict.Threshold,
 		"photos", s.Window.Photos, "report", s.Report, "decision", d.Outcome, "reasons", d.Reasons)

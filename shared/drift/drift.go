@@ -15,6 +15,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/litterloop/litterloop/shared/predictionlog"
@@ -59,6 +60,26 @@ type Log struct {
 
 // Whole tells that nothing is known to be missing.
 func (l Log) Whole() bool { return len(l.Missing) == 0 && l.Dropped == 0 }
+
+// missing counts the missing files.
+func (l Log) missing() (n int) {
+	for _, g := range l.Missing {
+		n += g.To - g.From + 1
+	}
+	return n
+}
+
+// Says tells people what is missing; "" when nothing is.
+func (l Log) Says() string {
+	var says []string
+	if n := l.missing(); n > 0 {
+		says = append(says, fmt.Sprintf("%d files of the log are missing (the first of instance %s): lost, or still in its spool.", n, l.Missing[0].Instance))
+	}
+	if l.Dropped > 0 {
+		says = append(says, fmt.Sprintf("%d photos were answered and could not be logged.", l.Dropped))
+	}
+	return strings.Join(says, " ")
+}
 
 // Source says where a reference comes from.
 type Source string

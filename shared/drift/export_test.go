@@ -21,3 +21,21 @@ var (
 func (s traffic) Rows(rng *rand.Rand, n int, from time.Time, span time.Duration) []predictionlog.Row {
 	return s.rows(rng, n, from, span)
 }
+
+// AddTimes adds a photo as if it had come so many times.
+func (s Sketches) AddTimes(r predictionlog.Row, times int) {
+	one := Sketches{}
+	one.Add(r)
+	for v, k := range one {
+		k.Photos *= int64(times)
+		for _, counts := range k.counts {
+			for i := range counts {
+				counts[i] *= int64(times)
+			}
+		}
+		for class := range k.classes {
+			k.classes[class] *= int64(times)
+		}
+		s.merge(Sketches{v: k})
+	}
+}
