@@ -70,8 +70,8 @@ type Result struct {
 // Timings tell where a request's time went.
 type Timings struct {
 	Wait        time.Duration // for a free worker
-	Decode      time.Duration
-	Preprocess  time.Duration
+	Decode      time.Duration // and scaling into the input, which go on together row by row
+	Preprocess  time.Duration // measuring the photo's look
 	Inference   time.Duration
 	Postprocess time.Duration
 }
