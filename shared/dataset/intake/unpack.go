@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -84,12 +85,16 @@ func (in *Intake) members(ctx context.Context, batch string, s dataset.LabelSour
 	}()
 	var r dataset.Report
 	var last part
+	known := sync.OnceValues(func() (map[string]dataset.Seen, error) { // by MD5, of photos that a version has
+		h, err := in.head(ctx)
+		return h.known(), err
+	})
 	for n := 0; ; n++ {
 		var p part
 		object := dataset.UnpackedObject(batch, in.unpackedKey(s), fmt.Sprintf("%06d.json", n))
 		_, err := blob.ReadJSON(ctx, in.datasets, object, &p)
 		if errors.Is(err, errs.NotFound) {
-			if p, err = in.unpack(ctx, batch, s, last); err == nil {
+			if p, err = in.unpack(ctx, batch, s, last, known); err == nil {
 				err = in.put(ctx, object, p)
 			}
 		}
@@ -113,12 +118,11 @@ func (in *Intake) unpackedKey(s dataset.LabelSource) string {
 var errPartFull = errors.New("the part is full")
 
 // unpack makes the part that follows another.
-func (in *Intake) unpack(ctx context.Context, batch string, s dataset.LabelSource, after part) (p part, err error) {
-	h, err := in.head(ctx)
+func (in *Intake) unpack(ctx context.Context, batch string, s dataset.LabelSource, after part, versions func() (map[string]dataset.Seen, error)) (p part, err error) {
+	known, err := versions()
 	if err != nil {
 		return p, err
 	}
-	known := h.known()
 	a, err := in.incoming.Stat(ctx, batch+"/"+s.Name)
 	if errors.Is(err, errs.NotFound) || err == nil && a.Generation != s.Generation {
 		return p, goneError{s.Name} // its replacement comes with an event
