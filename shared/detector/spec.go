@@ -59,6 +59,9 @@ func readSpec(model []byte) (Spec, error) {
 	if out := g.outputs[0]; out.kind != g.inputs[0].kind || len(out.dims) != 0 && len(out.dims) != 3 {
 		return Spec{}, errs.Permanentf(ModelUnsupported, "the model's output %q is of type %d and shape %v; a detection export has [1, 4+classes, anchors] or [1, boxes, 6] of its input's type", out.name, out.kind, out.dims)
 	}
+	if d := g.outputs[0].dims; len(d) == 3 && d[1] >= 0 && d[2] != 6 && d[1] != int64(4+len(s.Classes)) {
+		return Spec{}, errs.Permanentf(ModelUnsupported, "the model's output has shape %v; with %d classes a detection export has [1, %d, anchors] or [1, boxes, 6] (poses, masks and turned boxes have more)", d, len(s.Classes), 4+len(s.Classes))
+	}
 	s.in = Port{s.input, s.Half, g.inputs[0].dims}
 	s.out = Port{s.output, s.Half, g.outputs[0].dims}
 	return s, nil

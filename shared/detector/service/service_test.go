@@ -526,6 +526,40 @@ func TestRun_refusesModelThatAnswersItsGoldenPhotosDifferently(t *testing.T) {
 	}
 }
 
+// A broken export loads, has the right shapes and finds nothing; it is caught
+// without golden photos, and with those that show nothing.
+func TestRun_refusesSilentModel(t *testing.T) {
+	needRuntime(t)
+	empty := t.TempDir()
+	writePackage(t, dirWriter(t, empty), func(g *modelpackage.Golden) { g.Photos[0].Detections = nil })
+	dirWriter(t, empty)(modelpackage.ModelFile, read(t, testdata+"silent.onnx"))
+	full := t.TempDir()
+	writePackage(t, dirWriter(t, full), nil)
+	dirWriter(t, full)(modelpackage.ModelFile, read(t, testdata+"silent.onnx"))
+	for name, c := range map[string]struct {
+		uri  string
+		code errs.Code
+	}{
+		"a lone file":                {testdata + "silent.onnx", detector.ModelSilent},
+		"golden photos of nothing":   {empty, detector.ModelSilent},
+		"golden photos of something": {full, detector.GoldenDiffers},
+	} {
+		s := start(t, func(c2 *Config, _ *Deps) { c2.ModelURI = c.uri })
+		err := s.wait()
+		if code, _ := errs.Reason(err); code != c.code {
+			t.Errorf("%s: Run returned %v, want %s", name, err, c.code)
+		}
+	}
+}
+
+// A library without CUDA is no reason to answer from the processor in silence.
+func TestRun_refusesProviderThatIsNotThere(t *testing.T) {
+	s := start(t, func(c *Config, _ *Deps) { c.Provider = "cuda" })
+	if err := s.wait(); err == nil || !strings.Contains(err.Error(), "EXECUTION_PROVIDER=cpu") {
+		t.Errorf("Run returned %v", err)
+	}
+}
+
 func TestRun_refusesModelThatIsNone(t *testing.T) {
 	for name, uri := range map[string]string{"a photo": testdata + "exact.png", "nothing": testdata + "none.onnx", "a scheme": "s3://b/k"} {
 		s := start(t, func(c *Config, _ *Deps) { c.ModelURI = uri })

@@ -79,8 +79,19 @@ func (s *server) prepare(ctx context.Context, uri string) (*served, error) {
 	if m.Golden != nil {
 		golden = *m.Golden
 	}
-	if len(golden.Photos) == 0 {
-		s.d.Log.Warn("the model comes without golden photos: whether it answers as its trainer saw cannot be checked", "model", m.Name)
+	boxes := 0
+	for _, p := range golden.Photos {
+		boxes += len(p.Detections)
+	}
+	if boxes == 0 { // a model that finds nothing would pass
+		s.d.Log.Warn("the model comes without golden photos that show anything: whether it answers as its trainer saw cannot be checked", "model", m.Name)
+		certain, err := det.Probe(ctx)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("refuse model %s: %w", uri, err), det.Close())
+		}
+		if !certain {
+			s.d.Log.Warn("the model finds nothing on noise; with its suppression inside, that says little", "model", m.Name)
+		}
 	}
 	if err := det.CheckGolden(ctx, golden, func(file string) ([]byte, error) { return m.Photo(ctx, file) }); err != nil {
 		return nil, errors.Join(fmt.Errorf("refuse model %s: %w", uri, err), det.Close())

@@ -23,7 +23,7 @@ BIAS = (rng.normal(-1.5, 0.4, NC) - WEIGHT.sum(1) / 2).astype(np.float32)
 
 
 def graph(kind):
-    half, end2end = kind == "half", kind == "end2end"
+    half, end2end = kind == "half", kind in ("end2end", "nms")
     nodes, init = [], []
 
     def const(name, value):
@@ -37,6 +37,8 @@ def graph(kind):
     x = node("Cast", ["images"], "wide", to=T.FLOAT) if half else "images"
     cell = node("AveragePool", [x], "cell", kernel_shape=[8, 8], strides=[8, 8])
     score = node("Sigmoid", [node("Conv", [cell, const("w", WEIGHT.reshape(NC, 3, 1, 1)), const("b", BIAS)], "logit")], "score")
+    if kind == "silent":  # a real broken export: the right shapes, and 0.0 everywhere
+        score = node("Mul", [score, const("nothing", np.float32(0))], "silence")
     red = node("Slice", [cell, const("c0", [0]), const("c1", [1]), const("axis1", [1])], "red")
     green = node("Slice", [cell, "c1", const("c2", [2]), "axis1"], "green")
     ones = node("Add", [node("Mul", [red, const("zero", np.float32(0))], "zeros"), const("one", np.float32(1))], "ones")
@@ -63,9 +65,12 @@ def graph(kind):
                                 node("Unsqueeze", [best, "axis2"], "conf"), label], "table", axis=2)
         pick = node("Squeeze", ["index", const("axis0", [0])], "pick")
         flat, dims = node("Gather", [table, pick], "picked", axis=1), [1, 20, 6]
+        if kind == "nms":  # as nms=True: what is below the confidence of the export is a row of zeros
+            sure = node("Cast", [node("Greater", [node("Slice", [flat, const("c4", [4]), const("c5", [5]), "axis2"], "sureness"), const("bar", np.float32(.25))], "above")], "sure", to=T.FLOAT)
+            flat = node("Mul", [flat, sure], "padded")
     out = node("Cast", [flat], "output0", to=T.FLOAT16) if half else node("Identity", [flat], "output0")
     kind_of = T.FLOAT16 if half else T.FLOAT
-    shape = [1, 3, 96, 96] if kind == "static" else ["batch", 3, "height", "width"]
+    shape = [1, 3, 96, 96] if kind in ("static", "silent") else ["batch", 3, "height", "width"]
     g = h.make_graph(nodes, "fixture", [h.make_tensor_value_info("images", kind_of, shape)],
                      [h.make_tensor_value_info(out, kind_of, dims)], init)
     m = h.make_model(g, opset_imports=[h.make_opsetid("", 18)], ir_version=9)
@@ -149,6 +154,8 @@ scene(160, 120).convert("L").save("gray.jpg", quality=80)
 
 QUERIES = [dict(conf=.25, limit=.7, max_det=300), dict(conf=.05, limit=.45, max_det=300), dict(conf=.05, limit=.3, max_det=5),
            dict(conf=.1, limit=.5, max_det=300, classes=[1, 3]), dict(conf=.1, limit=.5, max_det=300, agnostic=True)]
+for kind in ("silent", "nms"):
+    graph(kind)
 expected = []
 for kind in ("dynamic", "static", "end2end", "half"):
     model = graph(kind)
