@@ -85,6 +85,9 @@ func (r *Registry) SearchVersions(ctx context.Context, filterString string, orde
 	if err != nil {
 		return nil, "", err
 	}
+	if len(order) == 0 {
+		order = []string{"last_updated_timestamp DESC"}
+	}
 	orders, err := filter.Versions.ParseOrder(order)
 	if err != nil {
 		return nil, "", err
@@ -180,9 +183,9 @@ func (r *Registry) scanned(ctx context.Context, a blob.Attrs) (*document, error)
 // Number implements filter.Subject.
 func (d *document) Number(_ filter.Entity, key string) (float64, bool) {
 	if key == "creation_timestamp" {
-		return float64(d.Created.UnixMilli()), true
+		return float64(d.Created.UnixMicro()), true
 	}
-	return float64(d.Updated.UnixMilli()), true
+	return float64(d.Updated.UnixMicro()), true
 }
 
 // Texts implements filter.Subject.
@@ -199,9 +202,10 @@ func (f FoundVersion) Number(_ filter.Entity, key string) (float64, bool) {
 	case "version_number":
 		return float64(f.Version.Version), true
 	case "creation_timestamp":
-		return float64(f.Created.UnixMilli()), true
+		return float64(f.Created.UnixMicro()), true
 	}
-	return float64(f.Updated.UnixMilli()), true
+	_, set := f.Of.StageOf(f.Version.Version)
+	return float64(max(f.Created.UnixMicro(), f.Updated.UnixMicro(), set.UnixMicro())), true
 }
 
 // Texts implements filter.Subject.

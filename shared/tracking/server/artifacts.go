@@ -339,6 +339,14 @@ func getRunArtifact(s *Server, w http.ResponseWriter, r *http.Request, _ map[str
 	return s.serveUnder(w, r, found.ArtifactURI, q.text("path"))
 }
 
+func getModelArtifact(s *Server, w http.ResponseWriter, r *http.Request, params map[string]string) error {
+	m, err := s.store.LoggedModel(r.Context(), params["model_id"], false)
+	if err != nil {
+		return err
+	}
+	return s.serveUnder(w, r, m.ArtifactURI, r.URL.Query().Get("artifact_file_path"))
+}
+
 func (s *Server) serveUnder(w http.ResponseWriter, r *http.Request, uri, p string) error {
 	object, err := under(uri, p)
 	if err != nil {
@@ -352,11 +360,14 @@ const maxUpload = 10 << 20
 
 func uploadArtifact(s *Server, w http.ResponseWriter, r *http.Request, _ map[string]string) error {
 	query := r.URL.Query()
+	_, bad := artifactObject(query.Get("path"))
 	switch {
 	case query.Get("run_uuid") == "":
 		return fault.Invalid("Request must specify run_uuid.")
 	case query.Get("path") == "":
 		return fault.Invalid("Request must specify path.")
+	case bad != nil:
+		return bad
 	case r.ContentLength > maxUpload:
 		return fault.Invalid("Artifact size is too large. Max size is 10MB.")
 	case r.ContentLength == 0:

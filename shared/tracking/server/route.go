@@ -109,6 +109,8 @@ func routes() *node {
 		root.add(base+"/3.0/mlflow/server-info", http.MethodGet, route{call: serverInfo})
 	}
 	root.add("ajax-api/2.0/mlflow/metrics/get-history-bulk", http.MethodGet, route{call: bulkHistory})
+	root.add("ajax-api/2.0/mlflow/logged-models/{model_id}/artifacts/files", http.MethodGet, route{stream: getModelArtifact})
+	root.add("ajax-api/2.0/mlflow/upload-artifact", http.MethodPost, route{stream: uploadArtifact})
 	root.add("get-artifact", http.MethodGet, route{stream: getRunArtifact})
 	root.add("model-versions/get-artifact", http.MethodGet, route{stream: getVersionArtifact})
 	return root
@@ -192,7 +194,6 @@ var streams = map[string]stream{
 	"GET /mlflow-artifacts/artifacts/{artifact_path...}":    getArtifact,
 	"PUT /mlflow-artifacts/artifacts/{artifact_path...}":    putArtifact,
 	"DELETE /mlflow-artifacts/artifacts/{artifact_path...}": deleteArtifact,
-	"POST /mlflow/upload-artifact":                          uploadArtifact,
 }
 
 func serverInfo(*Server, *request) (any, error) {

@@ -40,15 +40,10 @@ func (s *Server) locate(ctx context.Context, v *registry.Version, hasRun, hasMod
 		}
 		return s.locateModel(ctx, v, strings.TrimLeft(u.Path, "/"), hasRun, hasModel)
 	case "runs":
-		run, rest, _ := strings.Cut(strings.TrimLeft(u.Path, "/"), "/")
+		run, _, _ := strings.Cut(strings.TrimLeft(u.Path, "/"), "/")
 		if u.Host != "" || v.LoggedModel != "" || run == "" || run != v.Run {
 			return notContained(v.Source, map[bool]string{true: "model_id", false: "run_id"}[v.LoggedModel != ""])
 		}
-		r, err := s.store.Run(ctx, run)
-		if err != nil {
-			return err
-		}
-		v.Location = r.ArtifactURI + "/" + rest
 	case "mlflow-artifacts":
 		return s.locateArtifacts(ctx, v)
 	}
