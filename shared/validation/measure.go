@@ -3,6 +3,7 @@ package validation
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 
 	"golang.org/x/sync/errgroup"
@@ -73,14 +74,20 @@ func present(ctx context.Context, b blob.Bucket, p dataset.Photo, m dataset.Meas
 	return dataset.Seen{Measured: m}, err
 }
 
-// look decodes the photo.
+// look decodes the photo. Its bytes are hashed once, for the check against its
+// address and for what is known of it.
 func look(ctx context.Context, b blob.Bucket, p dataset.Photo) (dataset.Seen, error) {
-	data, err := dataset.OpenPhoto(ctx, b, p)
-	if _, permanent := errs.Reason(err); permanent || errors.Is(err, errs.NotFound) {
+	object := dataset.ContentObject(p.MD5)
+	data, _, err := blob.ReadAll(ctx, b, object)
+	if errors.Is(err, errs.NotFound) {
 		return dataset.Seen{Fault: err}, nil
 	}
 	if err != nil {
-		return dataset.Seen{}, err
+		return dataset.Seen{}, fmt.Errorf("open photo %q: %w", p.Path, err)
 	}
-	return inspect.Photo(data), nil
+	s := inspect.Photo(data)
+	if s.MD5 != p.MD5 {
+		s.Fault = errs.Permanentf(Corrupt, "gs://%s/%s does not hold the bytes of MD5 %s; put the original back", b.Name(), object, p.MD5)
+	}
+	return s, nil
 }
