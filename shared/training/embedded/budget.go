@@ -1,6 +1,8 @@
 package embedded
 
 import (
+	"context"
+	"errors"
 	"time"
 
 	"github.com/litterloop/litterloop/shared/errs"
@@ -45,4 +47,29 @@ func (b budget) over(done int) bool {
 		return done >= b.steps
 	}
 	return b.spent() >= b.total
+}
+
+// keepTimeToMeasure takes what the final measurement will need out of a budget
+// of time, judged by one photo.
+func (t *training) keepTimeToMeasure(ctx context.Context) (err error) {
+	if t.budget.steps > 0 || len(t.heldOut) == 0 {
+		return nil
+	}
+	began := t.budget.spent()
+	w, err := t.weights(1)
+	if err != nil {
+		return err
+	}
+	p, err := newPredictor(t.design, t.engine.params, w, t.recipe.threads())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.close()) }()
+	opened := t.budget.spent()
+	if _, err := detectAll(ctx, p, t.heldOut[:1], t.recipe.MaxOverlap); err != nil {
+		return err
+	}
+	one := t.budget.spent() - opened
+	t.budget.total = max(t.budget.total-(opened-began)-time.Duration(len(t.heldOut))*one, t.budget.spent())
+	return nil
 }

@@ -77,7 +77,11 @@ func (t *training) prepare(ctx context.Context) (err error) {
 	if t.engine, err = newEngine(t.design, t.recipe); err != nil {
 		return err
 	}
-	if err := t.restore(ctx); err != nil {
+	err = t.restore(ctx)
+	if err == nil {
+		err = t.keepTimeToMeasure(ctx)
+	}
+	if err != nil {
 		return errors.Join(err, t.engine.close())
 	}
 	return nil
