@@ -1,7 +1,6 @@
 package coco
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -40,8 +39,8 @@ type Visitor struct {
 func Walk(r io.Reader, limits Limits, v Visitor) error {
 	d := decoder{scanner: newScanner(r, limits.Bytes), limits: limits, visit: v}
 	var seenImages, seenAnnotations bool
-	if c := d.peek(); d.err == nil && (bytes.HasPrefix(d.buf[d.pos:], []byte("\xff\xfe")) || bytes.HasPrefix(d.buf[d.pos:], []byte("\xfe\xff"))) {
-		d.fail("the file is UTF-16: save it as UTF-8") // its byte order mark, as Windows' tools write it
+	if c := d.peek(); d.err == nil && d.utf16 {
+		d.fail("the file is UTF-16: save it as UTF-8")
 	} else if c != '{' && c != '[' && d.err == nil {
 		d.fail("%s where an object is needed", describe(c))
 	} else if c == '[' {

@@ -36,6 +36,7 @@ type scanner struct {
 	total int64 // bytes read from r
 	limit int64
 	err   error
+	utf16 bool // the file begins with its byte order mark, as Windows' tools write it
 
 	text  []byte // scratch of str and number
 	stack []byte // scratch of skip
@@ -48,6 +49,7 @@ func newScanner(r io.Reader, limit int64) *scanner {
 	if s.fill(); len(s.buf) >= 3 && string(s.buf[:3]) == "\xef\xbb\xbf" { // byte order mark
 		s.pos = 3
 	}
+	s.utf16 = bytes.HasPrefix(s.buf, []byte("\xff\xfe")) || bytes.HasPrefix(s.buf, []byte("\xfe\xff"))
 	return s
 }
 
