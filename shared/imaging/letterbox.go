@@ -36,10 +36,10 @@ func (g Geometry) Letterbox(dst []float32, im *Image) {
 // them on the way. It keeps its memory for the next photo.
 type sampler struct {
 	geometry   Geometry
-	resize     resizer
-	rows, cols []tap // of the stored photo, in displayed order
-	transposed bool  // stored rows are displayed as columns
-	upwards    bool  // the last displayed line comes first in the stored photo
+	resize     resizer // nil: a line is a row
+	rows, cols []tap   // of the stored photo, in displayed order
+	transposed bool    // stored rows are displayed as columns
+	upwards    bool    // the last displayed line comes first in the stored photo
 	line       []byte
 }
 
@@ -107,7 +107,9 @@ func (s *sampler) plan(g Geometry, orientation int) {
 		s.cols[i].i *= 3
 		s.cols[i].j *= 3
 	}
-	s.line = grow(s.line, 3*len(s.cols))
+	if s.line = grow(s.line, 3*len(s.cols)); g.PhotoW == g.ScaledW && g.PhotoH == g.ScaledH && s.cols[0].i == 0 {
+		s.resize = nil
+	}
 }
 
 // write fills dst with the photo whose rows are given, and grey around it.
@@ -131,11 +133,15 @@ func (s *sampler) write(dst []float32, photo rowPair) error {
 		if err != nil {
 			return err
 		}
-		s.resize(s.line, p, q, s.cols, t.a, t.b)
+		line := p // as it is, where nothing changes
+		if s.resize != nil {
+			line = s.line
+			s.resize(line, p, q, s.cols, t.a, t.b)
+		}
 		if s.transposed {
-			g.putColumn(dst, at, s.line)
+			g.putColumn(dst, at, line)
 		} else {
-			g.putRow(dst, at, s.line)
+			g.putRow(dst, at, line)
 		}
 	}
 	return nil

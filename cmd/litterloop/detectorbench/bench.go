@@ -42,6 +42,12 @@ const crowd = 16
 // requests of a round with one caller and with a crowd.
 var requests = map[string][2]int{"640x480": {50, 128}, "12MP": {20, 64}}
 
+// Fewer of them wake a server up, or tell its settings apart.
+var (
+	warmUp = [2]int{2, crowd}
+	tryOut = [2]int{10, 2 * crowd}
+)
+
 // Result is what was measured at one size.
 type Result struct {
 	Size    string
@@ -142,7 +148,13 @@ func (b *bench) size(ctx context.Context, env *environment, size string, photo [
 	for n := range b.Rounds + 1 { // one to warm up
 		b.Say(fmt.Sprintf("%s: round %d of %d", size, n, b.Rounds))
 		for i, s := range servers {
-			if err := b.round(ctx, s, r.Servers[i], size, photo, n == 0); err != nil {
+			var err error
+			if n == 0 {
+				err = b.round(ctx, s, new(Measured), warmUp, photo)
+			} else {
+				err = b.round(ctx, s, r.Servers[i], requests[size], photo)
+			}
+			if err != nil {
 				return r, fmt.Errorf("%v: %w", s.contender, err)
 			}
 		}
@@ -166,12 +178,8 @@ func (b *bench) size(ctx context.Context, env *environment, size string, photo [
 	return r, nil
 }
 
-// round asks a server first by one caller, then by a crowd.
-func (b *bench) round(ctx context.Context, s *server, m *Measured, size string, photo []byte, warmUp bool) error {
-	n := requests[size]
-	if warmUp {
-		n = [2]int{10, 2 * crowd}
-	}
+// round asks a server n[0] times by one caller, then n[1] times by a crowd.
+func (b *bench) round(ctx context.Context, s *server, m *Measured, n [2]int, photo []byte) error {
 	one, err := round(ctx, s, b.client, photo, 1, n[0])
 	if err != nil {
 		return err
@@ -180,10 +188,8 @@ func (b *bench) round(ctx context.Context, s *server, m *Measured, size string, 
 	if err != nil {
 		return err
 	}
-	if !warmUp {
-		m.One.add(one)
-		m.Many.add(many)
-	}
+	m.One.add(one)
+	m.Many.add(many)
 	return nil
 }
 
@@ -210,7 +216,7 @@ func (b *bench) best(ctx context.Context, all []contender, who, size string, pho
 		var fastest time.Duration
 		var most float64
 		for _, c := range all {
-			m, err := b.try(ctx, c, size, photo)
+			m, err := b.try(ctx, c, photo)
 			if err != nil {
 				return nil, err
 			}
@@ -241,17 +247,17 @@ func (b *bench) best(ctx context.Context, all []contender, who, size string, pho
 }
 
 // try measures a setting once.
-func (b *bench) try(ctx context.Context, c contender, size string, photo []byte) (*Measured, error) {
+func (b *bench) try(ctx context.Context, c contender, photo []byte) (*Measured, error) {
 	s, err := launch(ctx, c, b.client, photo)
 	if err != nil {
 		return nil, err
 	}
 	defer s.stop()
 	m := &Measured{contender: c}
-	if err := b.round(ctx, s, m, size, photo, true); err != nil {
+	if err := b.round(ctx, s, new(Measured), warmUp, photo); err != nil {
 		return nil, err
 	}
-	return m, b.round(ctx, s, m, size, photo, false)
+	return m, b.round(ctx, s, m, tryOut, photo)
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

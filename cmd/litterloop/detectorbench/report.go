@@ -147,4 +147,3 @@ func figure(v float64, unit string) string {
 	}
 	return fmt.Sprintf("%.1f %s", v, unit)
 }
-
