@@ -3,6 +3,8 @@ package service
 import (
 	"context"
 	"errors"
+	"io"
+	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -94,4 +96,43 @@ func TestDesks_endOfARequestEndsItsWait(t *testing.T) {
 			t.Error("the desk was not given back")
 		}
 	})
+}
+
+// More clients than there are desks send some of their photo and wait; everybody
+// else is answered all the same, and they too once they go on.
+func TestDetect_slowClientsHoldNobodyUp(t *testing.T) {
+	r := start(t, func(c *Config, _ *Deps) { c.Workers = 1 })
+	photo := read(t, testdata+"exact.png")
+	want := r.detect(t, "", "image/png", photo)
+	var rests []*io.PipeWriter
+	answered := make(chan int, 3)
+	for range cap(answered) {
+		body, writer := io.Pipe()
+		rests = append(rests, writer)
+		go func() {
+			resp, err := http.Post(r.url+"/v1/detect", "image/png", body)
+			if err != nil {
+				answered <- 0
+				return
+			}
+			resp.Body.Close()
+			answered <- resp.StatusCode
+		}()
+		writer.Write(photo[:100])
+	}
+	r.await(t, "litterloop_in_flight 4") // with the request for the metrics
+	if got := r.detect(t, "", "image/png", photo); len(got.Detections) != len(want.Detections) {
+		t.Errorf("%d boxes beside slow clients, want %d", len(got.Detections), len(want.Detections))
+	}
+	for _, w := range rests {
+		go func() {
+			w.Write(photo[100:])
+			w.Close()
+		}()
+	}
+	for range rests {
+		if status := <-answered; status != http.StatusOK {
+			t.Errorf("a slow client is answered %d", status)
+		}
+	}
 }
