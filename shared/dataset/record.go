@@ -95,7 +95,14 @@ func (p LabelledPhoto) pixels(w, h int) []Box {
 	}
 	boxes := make([]Box, len(p.Boxes))
 	for i, b := range p.Boxes {
-		boxes[i] = Box{Class: b.Class, X: b.X * float64(w), Y: b.Y * float64(h), W: b.W * float64(w), H: b.H * float64(h)}
+		b = Box{Class: b.Class, X: b.X * float64(w), Y: b.Y * float64(h), W: b.W * float64(w), H: b.H * float64(h)}
+		if b.X < 0 && b.X > -edge { // shares are rounded
+			b.X, b.W = 0, b.W+b.X
+		}
+		if b.Y < 0 && b.Y > -edge {
+			b.Y, b.H = 0, b.H+b.Y
+		}
+		boxes[i] = b
 	}
 	return boxes
 }

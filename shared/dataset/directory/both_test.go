@@ -287,3 +287,35 @@ func TestAwkwardPhotos(t *testing.T) {
 		t.Error(d)
 	}
 }
+
+// A photo that EXIF turns is as it is displayed, whichever size labels declare;
+// that they may have been drawn before it was turned is told.
+func TestOrientation(t *testing.T) {
+	dir := "../../../../shared/data/exif_orientation"
+	if _, err := os.Stat(dir); err != nil {
+		t.Skip("the real input is not on this machine: ", err)
+	}
+	for _, tt := range []struct {
+		declared [2]int
+		codes    map[errs.Code]int
+	}{
+		{[2]int{1800, 1200}, map[errs.Code]int{}},
+		{[2]int{1200, 1800}, map[errs.Code]int{dataset.OrientationSuspect: 4}},
+		{[2]int{}, map[errs.Code]int{}},
+		{[2]int{180, 120}, map[errs.Code]int{dataset.SizeDiffers: 4}},
+	} {
+		in := input{files: map[string][]byte{}, sizes: map[string][2]int{}}
+		for _, i := range []int{1, 3, 6, 8} {
+			name := "Landscape_" + string(rune('0'+i)) + ".jpg"
+			data, err := os.ReadFile(filepath.Join(dir, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			in.files[name], in.named, in.sizes[name] = data, append(in.named, name), tt.declared
+		}
+		bucket, files := throughBucket(t, in), throughFiles(t, in)
+		if d := cmp.Diff(bucket, files) + cmp.Diff(tt.codes, bucket.Codes); d != "" || len(bucket.Places) != 4 {
+			t.Errorf("declared %v: %s", tt.declared, d)
+		}
+	}
+}
