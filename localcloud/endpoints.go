@@ -22,12 +22,14 @@ type Endpoints struct {
 	Functions  string `json:"functions"`
 
 	ControlPlane string `json:"control_plane"` // every API that Terraform's provider asks
+	Tracking     string `json:"tracking"`      // runs and models, for MLflow's clients and for browsers
 }
 
 // Image names of the containers that the local cloud knows.
 const (
 	DetectorImage = "litterloop/detector"
 	TrainerImage  = "litterloop/trainer"
+	TrackingImage = "litterloop/tracking"
 )
 
 // Environ is the environment that points Google's clients, and the loop's own
@@ -39,6 +41,7 @@ func (e Endpoints) Environ() []string {
 		"PUBSUB_EMULATOR_HOST=" + e.GRPC,
 		"RUN_EMULATOR_HOST=" + e.GRPC,
 		"DETECTOR_IMAGE=" + DetectorImage,
+		"MLFLOW_TRACKING_URI=http://" + e.Tracking,
 		"CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE=http://" + e.Storage + "/storage/v1/",
 		"CLOUDSDK_API_ENDPOINT_OVERRIDES_PUBSUB=http://" + e.PubSubREST + "/",
 		"CLOUDSDK_AUTH_DISABLE_CREDENTIALS=true",

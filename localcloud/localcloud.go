@@ -54,6 +54,7 @@ type Cloud struct {
 	grpc      *grpc.Server
 	servers   []*http.Server
 	functions net.Listener
+	tracking  net.Listener
 	failed    chan error
 }
 
@@ -82,11 +83,12 @@ func Start(ctx context.Context, o Options) (_ *Cloud, err error) {
 	restL := l.listen(former.PubSubREST)
 	controlL := l.listen(former.ControlPlane)
 	c.functions = l.listen(former.Functions)
+	c.tracking = l.listen(former.Tracking)
 	if l.err != nil {
 		return c, fmt.Errorf("listen on loopback: %w", l.err)
 	}
 	c.Endpoints = Endpoints{Project: o.Project, PID: os.Getpid(),
-		Storage: storageL.Addr().String(), GRPC: grpcL.Addr().String(), PubSubREST: restL.Addr().String(), Functions: c.functions.Addr().String(), ControlPlane: controlL.Addr().String()}
+		Storage: storageL.Addr().String(), GRPC: grpcL.Addr().String(), PubSubREST: restL.Addr().String(), Functions: c.functions.Addr().String(), ControlPlane: controlL.Addr().String(), Tracking: c.tracking.Addr().String()}
 
 	// The order matters: storage publishes what a crash left unpublished as soon
 	// as it opens, and Pub/Sub pushes to functions.
@@ -118,6 +120,9 @@ func Start(ctx context.Context, o Options) (_ *Cloud, err error) {
 
 // ServeFunctions serves the functions by their names as paths.
 func (c *Cloud) ServeFunctions(h http.Handler) { c.serve(c.functions, h) }
+
+// ServeTracking serves the tracking server, which is the loop's own.
+func (c *Cloud) ServeTracking(h http.Handler) { c.serve(c.tracking, h) }
 
 func (c *Cloud) serve(l net.Listener, h http.Handler) {
 	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/litterloop/litterloop"
+	"github.com/litterloop/litterloop/cmd/internal/worker"
 	"github.com/litterloop/litterloop/cmd/litterloop/client"
 	"github.com/litterloop/litterloop/localcloud"
 	"github.com/litterloop/litterloop/localcloud/scheduler"
@@ -25,6 +26,8 @@ import (
 	"github.com/litterloop/litterloop/shared/setup"
 	"github.com/litterloop/litterloop/shared/telemetry"
 	"github.com/litterloop/litterloop/shared/telemetry/export"
+	"github.com/litterloop/litterloop/shared/tracking/pages"
+	"github.com/litterloop/litterloop/shared/tracking/server"
 )
 
 // Options of a local loop.
@@ -57,7 +60,7 @@ func Start(ctx context.Context, o Options) (_ *Loop, err error) {
 	}
 	cloud, err := localcloud.Start(ctx, localcloud.Options{
 		Dir: o.State, Fsync: o.Fsync, Faults: o.Faults, Log: o.Log,
-		Images: map[string][]string{localcloud.DetectorImage: {self, "detector"}, localcloud.TrainerImage: {self, "trainer"}},
+		Images: map[string][]string{localcloud.DetectorImage: {self, "detector"}, localcloud.TrainerImage: {self, "trainer"}, localcloud.TrackingImage: {self, "tracking"}},
 		Env:    append(containerEnv(), export.FileEnv+"="+Traces(o.State)),
 	})
 	if err != nil {
@@ -91,16 +94,28 @@ func Start(ctx context.Context, o Options) (_ *Loop, err error) {
 		mux.Handle("/"+f.Name, f.Handler(open, o.Log))
 	}
 	cloud.ServeFunctions(mux)
+	cloud.ServeTracking(l.tracking(o.Log))
 	account := fmt.Sprintf("scheduler@%s.iam.gserviceaccount.com", cloud.Endpoints.Project)
 	err = cloud.Scheduler.Put(scheduler.Job{Name: DriftJob, Schedule: o.Schedule, Target: scheduler.Target{URL: l.Functions + "/drift", Account: account}})
 	return l, err
+}
+
+// tracking is the tracking server with its pages, where the loop stands among
+// them.
+func (l *Loop) tracking(log *slog.Logger) http.Handler {
+	return server.New(server.Options{
+		Bucket: l.Bucket(l.Models), Now: time.Now, Log: log,
+		Pages: func(b blob.Bucket, prefix string) server.Pages {
+			return pages.New(pages.Options{Bucket: b, Prefix: prefix, Now: time.Now, Log: log, Loop: l.Snapshot})
+		},
+	})
 }
 
 // containerEnv is what containers see of this machine: where temporary files and
 // the cache with ONNX Runtime's library are.
 func containerEnv() []string {
 	var env []string
-	for _, key := range []string{"HOME", "PATH", "TMPDIR", "XDG_CACHE_HOME", "LD_LIBRARY_PATH", "LOG_LEVEL", library.Env} {
+	for _, key := range []string{"HOME", "PATH", "TMPDIR", "XDG_CACHE_HOME", "LD_LIBRARY_PATH", "LOG_LEVEL", library.Env, worker.PythonEnv} {
 		if v, ok := os.LookupEnv(key); ok {
 			env = append(env, key+"="+v)
 		}
