@@ -56,14 +56,19 @@ type counter struct{ n *atomic.Int64 }
 
 func (c counter) Write(p []byte) (int, error) { c.n.Add(int64(len(p))); return len(p), nil }
 
-// put writes an instance's file of an hour: some rows, and the sketch of many
-// more, as if each row stood for times photos.
-func put(t testing.TB, b blob.Bucket, hour time.Time, instance string, sequence int, rows []predictionlog.Row, times int) {
-	t.Helper()
+// times is the sketch of rows as if each stood for so many photos.
+func times(n int, rows []predictionlog.Row) drift.Sketches {
 	s := drift.Sketches{}
 	for _, r := range rows {
-		s.AddTimes(r, times)
+		s.AddTimes(r, n)
 	}
+	return s
+}
+
+// put writes an instance's file of an hour: some rows, and the sketch of all that
+// it logged in the hour.
+func put(t testing.TB, b blob.Bucket, hour time.Time, instance string, sequence int, rows []predictionlog.Row, s drift.Sketches) {
+	t.Helper()
 	p, err := s.MarshalBinary()
 	if err != nil {
 		t.Fatal(err)
@@ -82,9 +87,9 @@ func put(t testing.TB, b blob.Bucket, hour time.Time, instance string, sequence 
 	}
 }
 
-// busy is a log of so many days up to to, each hour of two instances with photos
-// photos each.
-func busy(t testing.TB, b blob.Bucket, to time.Time, days, photos int, today drift.Traffic) {
+// busy is a log of so many days up to to, each hour of two instances; sketch makes
+// what each logged in an hour from a few of its rows.
+func busy(t testing.TB, b blob.Bucket, to time.Time, days int, today drift.Traffic, sketch func([]predictionlog.Row) drift.Sketches) {
 	const rows = 40
 	rng := rand.New(rand.NewPCG(6, 6))
 	for h := range days * 24 {
@@ -94,7 +99,8 @@ func busy(t testing.TB, b blob.Bucket, to time.Time, days, photos int, today dri
 			scene = today
 		}
 		for i, instance := range []string{"litter-v1-aaaa", "litter-v1-bbbb"} {
-			put(t, b, hour, instance, h+1, scene.Rows(rng, rows, hour.Add(time.Duration(i)), time.Hour-time.Second), photos/rows)
+			some := scene.Rows(rng, rows, hour.Add(time.Duration(i)), time.Hour-time.Second)
+			put(t, b, hour, instance, h+1, some, sketch(some))
 		}
 	}
 }
@@ -121,7 +127,7 @@ func TestCheck_largeLogsAreReadAsSketches(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			models, predictions := blobmem.New("models"), &counted{Bucket: blobmem.New("predictions")}
 			parquetIn(t, models, "runs/r1/package/reference.parquet", drift.Harmless.Rows(rand.New(rand.NewPCG(1, 1)), 40, to.AddDate(0, -2, 0), time.Hour))
-			busy(t, predictions, to, c.days, 1000, c.today)
+			busy(t, predictions, to, c.days, c.today, func(rows []predictionlog.Row) drift.Sketches { return times(25, rows) })
 			check := checker(models, predictions, to.AddDate(0, 0, -c.days), to)
 			r, s, err := check.Check(t.Context(), to)
 			if err != nil {
@@ -136,7 +142,8 @@ func TestCheck_largeLogsAreReadAsSketches(t *testing.T) {
 			first := predictions.reads.Load()
 			next := to.AddDate(0, 0, 1)
 			for h := range 24 {
-				put(t, predictions, to.Add(time.Duration(h)*time.Hour), "litter-v1-aaaa", 24*c.days+h+1, drift.Harmless.Rows(rand.New(rand.NewPCG(9, uint64(h))), 40, to.Add(time.Duration(h)*time.Hour), 59*time.Minute), 50)
+				rows := drift.Harmless.Rows(rand.New(rand.NewPCG(9, uint64(h))), 40, to.Add(time.Duration(h)*time.Hour), 59*time.Minute)
+				put(t, predictions, to.Add(time.Duration(h)*time.Hour), "litter-v1-aaaa", 24*c.days+h+1, rows, times(50, rows))
 			}
 			if _, _, err := checker(models, predictions, to.AddDate(0, 0, -c.days), next).Check(t.Context(), next); err != nil {
 				t.Fatal(err)
@@ -153,7 +160,8 @@ func TestCheck_tellsOfMissingFiles(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, 2))
 	for _, n := range []int{1, 2, 5} {
 		from := noon.Add(-time.Duration(40-n) * time.Minute)
-		put(t, predictions, from, "litter-v1-aaaa", n, drift.Harmless.Rows(rng, 20, from, time.Minute), 1)
+		rows := drift.Harmless.Rows(rng, 20, from, time.Minute)
+		put(t, predictions, from, "litter-v1-aaaa", n, rows, times(1, rows))
 	}
 	r, s, err := check.Check(t.Context(), noon)
 	if err != nil {
@@ -174,7 +182,17 @@ func BenchmarkCheck_sketches(b *testing.B) {
 	to := time.Date(2026, 11, 2, 4, 0, 0, 0, time.UTC)
 	const days = 64
 	models, predictions := blobmem.New("models"), &counted{Bucket: blobmem.New("predictions")}
-	busy(b, predictions, to, days, 33_000, drift.Harmless)
+	// Sketches of photos all different, as large as they get.
+	var hours []drift.Sketches
+	for range 16 {
+		s := drift.Sketches{}
+		for _, r := range drift.Harmless.Rows(rand.New(rand.NewPCG(4, uint64(len(hours)))), 33_000, to.AddDate(0, 0, -days), time.Hour) {
+			s.Add(r)
+		}
+		hours = append(hours, s)
+	}
+	n := 0
+	busy(b, predictions, to, days, drift.Harmless, func([]predictionlog.Row) drift.Sketches { n++; return hours[n%len(hours)] })
 	if _, _, err := checker(models, predictions, to.AddDate(0, 0, -days), to).Check(b.Context(), to.Add(-24*time.Hour)); err != nil {
 		b.Fatal(err)
 	}

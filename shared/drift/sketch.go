@@ -45,6 +45,14 @@ var grids = map[string]grid{
 	"photo_size":      {-10, 0.025, 10},
 }
 
+// gridOf is grids in the order of definitions.
+var gridOf = func() (all []grid) {
+	for _, d := range definitions {
+		all = append(all, grids[d.name])
+	}
+	return all
+}()
+
 func (g grid) points() int { return int(math.Round((g.high-g.low)/g.step)) + 1 }
 
 // at is the index of the point nearest to x.
@@ -70,7 +78,7 @@ func (s *Sketch) Add(r predictionlog.Row) {
 	}
 	for i, d := range definitions {
 		if x := d.of(&r); finite(x) {
-			s.counts[i][grids[d.name].at(x)]++
+			s.counts[i][gridOf[i].at(x)]++
 		}
 	}
 	for _, b := range r.Boxes {

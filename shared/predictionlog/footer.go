@@ -77,8 +77,8 @@ type Footer struct {
 }
 
 // tail is how much of a file's end is read at first: footers with a sketch are
-// some 6 to 12 KB.
-const tail = 12 << 10
+// some 4 to 9 KB.
+const tail = 10 << 10
 
 // ReadFooter reads the end of a file, and no more. What is no prediction log is
 // a permanent error with reason Damaged.

@@ -188,12 +188,15 @@ func spooled(t *testing.T, dir string) (out []string) {
 	if dir == "" {
 		return nil
 	}
-	files, err := filepath.Glob(filepath.Join(dir, "*", "*.parquet"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	return spooledIn(dir)
+}
+
+func spooledIn(dir string) []string {
+	files, _ := filepath.Glob(filepath.Join(dir, "*", "*.parquet")) // the pattern is a good one
 	return files
 }
+
+var quiet = slog.New(slog.DiscardHandler)
 
 func TestLogger_dropsAreCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -383,6 +386,15 @@ func TestSampling_shareIsEven(t *testing.T) {
 	}
 	if n < 1800 || n > 2200 {
 		t.Errorf("%d of 20000 wanted at a share of 0.1", n)
+	}
+}
+
+func TestSampling_classes(t *testing.T) {
+	s := Sampling{Classes: []string{"can"}}
+	rare, other := row("a", noon), row("b", noon)
+	other.Boxes = other.Boxes[1:]
+	if !s.wants(rare) || s.wants(other) {
+		t.Errorf("with a can: %v, without: %v", s.wants(rare), s.wants(other))
 	}
 }
 

@@ -12,5 +12,8 @@ import (
 // Zstandard are read and written where the log is used.
 func TestMain(m *testing.M) {
 	codec = &snappy.Codec{}
+	if spool := os.Getenv(spoolEnv); spool != "" {
+		logAndStay(spool)
+	}
 	os.Exit(m.Run())
 }

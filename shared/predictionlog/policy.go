@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"time"
 )
 
@@ -18,9 +19,10 @@ type Policy struct {
 
 // Sampling says which photos are stored beside their rows, for people to label.
 type Sampling struct {
-	Share         float64 `yaml:"share" json:"share"`                   // of all photos, chosen evenly
-	LowConfidence float64 `yaml:"low_confidence" json:"low_confidence"` // and those whose best box is below it, or that have none
-	PerHour       int     `yaml:"per_hour" json:"per_hour"`             // but never more an hour and instance
+	Share         float64  `yaml:"share" json:"share"`                         // of all photos, chosen evenly
+	LowConfidence float64  `yaml:"low_confidence" json:"low_confidence"`       // and those whose best box is below it, or that have none
+	Classes       []string `yaml:"classes,omitempty" json:"classes,omitempty"` // and those on which one of these was found
+	PerHour       int      `yaml:"per_hour" json:"per_hour"`                   // but never more an hour and instance
 }
 
 // DefaultPolicy writes a file a minute and keeps one photo in a hundred.
@@ -58,6 +60,9 @@ func (s Sampling) wants(r Row) bool {
 	}
 	var best float32
 	for _, b := range r.Boxes {
+		if slices.Contains(s.Classes, b.Class) {
+			return true
+		}
 		best = max(best, b.Confidence)
 	}
 	return float64(best) < s.LowConfidence

@@ -78,6 +78,9 @@ func readConfig(getenv func(string) string, flags map[string]string) (Config, er
 	c.Log.FlushAge = e.duration("PREDICTION_LOG_FLUSH", c.Log.FlushAge)
 	c.Log.Photos.Share = e.share("PREDICTION_LOG_PHOTO_SHARE", c.Log.Photos.Share)
 	c.Log.Photos.LowConfidence = e.share("PREDICTION_LOG_LOW_CONFIDENCE", c.Log.Photos.LowConfidence)
+	if v := getenv("PREDICTION_LOG_PHOTO_CLASSES"); v != "" {
+		c.Log.Photos.Classes = strings.Split(v, ",")
+	}
 	c.Log.Photos.PerHour = e.number("PREDICTION_LOG_PHOTOS_PER_HOUR", c.Log.Photos.PerHour, 0, 1_000_000)
 
 	switch {

@@ -48,6 +48,7 @@ func Settings() []Setting {
 		{"PREDICTION_LOG_SPOOL", "memory", "a directory for files while the bucket is away"},
 		{"PREDICTION_LOG_PHOTO_SHARE", "0.01", "share of the photos that are kept, without EXIF"},
 		{"PREDICTION_LOG_LOW_CONFIDENCE", "0.3", "photos are kept too when their best box is below it"},
+		{"PREDICTION_LOG_PHOTO_CLASSES", "none", "photos are kept too when one of these classes, by comma, is on them"},
 		{"PREDICTION_LOG_PHOTOS_PER_HOUR", "100", "but no more than these, an instance"},
 	}
 }
