@@ -51,7 +51,7 @@ func (f functions) Deploy(ctx context.Context, name, entryPoint, account string,
 		container.Env = append(container.Env, &runpb.EnvVar{Name: key, Values: &runpb.EnvVar_Value{Value: env[key]}})
 	}
 	op, err := client.UpdateService(ctx, &runpb.UpdateServiceRequest{AllowMissing: true, Service: &runpb.Service{
-		Name:     service(name),
+		Name:     serviceOf(name),
 		Template: &runpb.RevisionTemplate{Containers: []*runpb.Container{container}, ServiceAccount: account},
 	}})
 	if err != nil {
@@ -71,14 +71,14 @@ func (f functions) Remove(ctx context.Context, name string) error {
 		return err
 	}
 	defer client.Close()
-	_, err = client.DeleteService(ctx, &runpb.DeleteServiceRequest{Name: service(name)})
+	_, err = client.DeleteService(ctx, &runpb.DeleteServiceRequest{Name: serviceOf(name)})
 	if status.Code(err) == codes.NotFound {
 		return nil
 	}
 	return err
 }
 
-// service is the name of a function's Cloud Run service.
-func service(function string) string {
+// serviceOf is the name of a function's Cloud Run service.
+func serviceOf(function string) string {
 	return strings.Replace(function, "/functions/", "/services/", 1)
 }
