@@ -76,9 +76,8 @@ func cloudNames(groups []string, a slog.Attr) slog.Attr {
 	case slog.TimeKey:
 		return slog.String("time", a.Value.Time().UTC().Format(time.RFC3339Nano))
 	case slog.LevelKey:
-		a.Key = "severity"
-		if level, ok := a.Value.Any().(slog.Level); ok {
-			a.Value = slog.StringValue(severity(level))
+		if level, ok := a.Value.Any().(slog.Level); ok { // else an attribute of that name
+			return slog.String("severity", severity(level))
 		}
 	}
 	return a
