@@ -3,12 +3,15 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/google/renameio/v2"
 
 	"github.com/litterloop/litterloop/cmd/internal/worker"
 	"github.com/litterloop/litterloop/cmd/litterloop/progress"
@@ -45,8 +48,23 @@ type trained struct {
 	Steps      int                `json:"steps"`
 	Seconds    float64            `json:"seconds"`
 	Model      string             `json:"model"`
+	Licence    string             `json:"licence"` // of the model
+	Curve      []measured         `json:"curve"`   // during the training, and at its end
 	COCO       evaluation.Summary `json:"coco"`
+	Doubts     []string           `json:"doubts,omitempty"` // classes that have too little data to be believed
 }
+
+// measured is a point of the learning curve.
+type measured struct {
+	Step       int     `json:"step"`
+	CPUSeconds float64 `json:"cpu_seconds"`
+	MAP50      float64 `json:"mAP50"`
+	MAP50_95   float64 `json:"mAP50_95"`
+}
+
+// checkpoint is where an unfinished training is kept: the same command goes on
+// from it.
+func (c *trainCmd) checkpoint() string { return filepath.Join(c.Out, "checkpoint.bin") }
 
 // Run trains on files alone.
 func (c *trainCmd) Run(ctx context.Context, g *globals) error {
@@ -75,14 +93,28 @@ func (c *trainCmd) Run(ctx context.Context, g *globals) error {
 	if err := ensureRuntime(ctx, board); err != nil {
 		return err
 	}
+	if err := os.MkdirAll(c.Out, 0o777); err != nil {
+		return err
+	}
 	stage := board.Stage("train")
+	var curve []measured
 	m, err := embedded.Train(ctx, data, recipe, embedded.Hooks{
 		Clock: func() time.Duration { return time.Since(began) }, CPU: worker.ProcessorTime,
 		Step: func(s embedded.Step) {
 			stage.Set(int(1000*s.Progress), 1000, "step %d, box %.3f, class %.3f", s.Step, s.BoxLoss, s.ClassLoss)
 		},
+		SaveCheckpoint: func(_ context.Context, checkpoint []byte) error {
+			return renameio.WriteFile(c.checkpoint(), checkpoint, 0o666)
+		},
+		LoadCheckpoint: func(context.Context) ([]byte, error) {
+			checkpoint, err := os.ReadFile(c.checkpoint())
+			if errors.Is(err, os.ErrNotExist) {
+				return nil, nil
+			}
+			return checkpoint, err
+		},
 		Validation: func(_ context.Context, v embedded.Validation) error {
-			fmt.Fprintf(g.stderr, "step %d cpu %.1f mAP50 %.3f mAP50-95 %.3f\n", v.Step, worker.ProcessorTime().Seconds(), v.Metrics.MAP50, v.Metrics.MAP50_95)
+			curve = append(curve, measured{v.Step, worker.ProcessorTime().Seconds(), v.Metrics.MAP50, v.Metrics.MAP50_95})
 			return nil
 		},
 	})
@@ -92,21 +124,29 @@ func (c *trainCmd) Run(ctx context.Context, g *globals) error {
 	}
 	defer m.Close()
 	stage.Done("%d steps", m.Steps)
-	if err := os.MkdirAll(c.Out, 0o777); err != nil {
-		return err
-	}
 	model := filepath.Join(c.Out, "model.onnx")
-	if err := os.WriteFile(model, m.ONNX, 0o666); err != nil {
+	if err := renameio.WriteFile(model, m.ONNX, 0o666); err != nil {
 		return err
 	}
-	sum := evaluation.Summarize(len(m.Classes), m.HeldOut)
+	// The model is whole: nothing is left to go on from.
+	if err := os.Remove(c.checkpoint()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	report := evaluation.NewReport(m.Classes, trainedBoxes(data), m.HeldOut)
+	if err := c.write(ctx, report, m, data); err != nil {
+		return err
+	}
+	sum := report.Summary
 	result := trained{
-		MAP50: sum.AP50, MAP50_95: sum.AP, Recall100: sum.Recall50, Steps: m.Steps, Model: model, COCO: sum,
+		MAP50: sum.AP50, MAP50_95: sum.AP, Recall100: sum.Recall50, Steps: m.Steps, Model: model, Licence: m.Licence, Curve: curve, COCO: sum, Doubts: report.Doubts,
 		CPUSeconds: worker.ProcessorTime().Seconds(), Seconds: time.Since(began).Seconds(), PeakMB: worker.PeakMB(),
 	}
 	return g.answer(result, func(w io.Writer) {
 		fmt.Fprintf(w, "mAP50 %.3f, mAP50-95 %.3f, recall %.3f on %d held-out photos after %d steps, %.0f CPU seconds, %.0f MB\n%s\n",
 			result.MAP50, result.MAP50_95, result.Recall100, len(m.HeldOut), result.Steps, result.CPUSeconds, result.PeakMB, model)
+		for _, d := range result.Doubts {
+			fmt.Fprintln(w, "  not to be believed yet:", d)
+		}
 	})
 }
 

@@ -155,11 +155,14 @@ func (t *training) step(b *batch) error {
 	return nil
 }
 
+// shortWarmup is the most of a training that warming up may take.
+const shortWarmup = 0.1
+
 // learningRate rises evenly over the warm-up, and falls along a cosine.
 func (r Recipe) learningRate(step int, progress float64) float64 {
 	warm := 1.0
 	if step < r.WarmupSteps {
-		warm = float64(step) / float64(r.WarmupSteps)
+		warm = min(max(float64(step)/float64(r.WarmupSteps), progress/shortWarmup), 1)
 	}
 	return r.LearningRate * warm * (r.FinalLearningRate + (1-r.FinalLearningRate)*(1+math.Cos(math.Pi*progress))/2)
 }

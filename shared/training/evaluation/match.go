@@ -72,7 +72,7 @@ func match(labels [][4]float64, detections []Detection, size int) (out []scored,
 	for i, d := range detections {
 		overlaps[i] = make([]float64, len(order))
 		for k, j := range order {
-			overlaps[i][k] = iou(d.Box, labels[j])
+			overlaps[i][k] = IoU(d.Box, labels[j])
 		}
 	}
 	out = make([]scored, len(detections))
@@ -204,7 +204,8 @@ func weight(weights []int, photo int) int {
 	return weights[photo]
 }
 
-func iou(a, b [4]float64) float64 {
+// IoU is the intersection over union of two boxes.
+func IoU(a, b [4]float64) float64 {
 	w := math.Min(a[2], b[2]) - math.Max(a[0], b[0])
 	h := math.Min(a[3], b[3]) - math.Max(a[1], b[1])
 	if w <= 0 || h <= 0 {
