@@ -74,20 +74,24 @@ func present(ctx context.Context, b blob.Bucket, p dataset.Photo, m dataset.Meas
 	return dataset.Seen{Measured: m}, err
 }
 
-// look decodes the photo. Its bytes are hashed once, for the check against its
-// address and for what is known of it.
+// look decodes the photo. The bucket's own word for its MD5 is believed, which
+// saves a tenth of the time: what it delivers is checked against its CRC32C on the
+// way, and `litterloop data verify` hashes every byte.
 func look(ctx context.Context, b blob.Bucket, p dataset.Photo) (dataset.Seen, error) {
 	object := dataset.ContentObject(p.MD5)
-	data, _, err := blob.ReadAll(ctx, b, object)
+	data, a, err := blob.ReadAll(ctx, b, object)
 	if errors.Is(err, errs.NotFound) {
 		return dataset.Seen{Fault: err}, nil
 	}
 	if err != nil {
 		return dataset.Seen{}, fmt.Errorf("open photo %q: %w", p.Path, err)
 	}
-	s := inspect.Photo(data)
-	if s.MD5 != p.MD5 {
-		s.Fault = errs.Permanentf(Corrupt, "gs://%s/%s does not hold the bytes of MD5 %s; put the original back", b.Name(), object, p.MD5)
+	md5 := a.MD5
+	if md5 == "" {
+		md5 = dataset.MD5Hex(data)
 	}
-	return s, nil
+	if md5 != p.MD5 {
+		return dataset.Seen{Fault: errs.Permanentf(Corrupt, "gs://%s/%s holds %d bytes of MD5 %s; put the original back", b.Name(), object, len(data), md5)}, nil
+	}
+	return inspect.Hashed(md5, data), nil
 }

@@ -74,6 +74,10 @@ func Run(ctx context.Context, o Options) (rep Report, err error) {
 			return rep, fmt.Errorf("%s: %w", row.name, err)
 		}
 		rep.Rows = append(rep.Rows, r)
+		o.Say(fmt.Sprintf("%s: %s %s", r.Work, r.Ours, strings.Join(r.Remarks, "; "))) // the rest may take long
+		if r.Theirs != nil {
+			o.Say(fmt.Sprintf("  %s: %s", r.Peer, *r.Theirs))
+		}
 	}
 	return rep, nil
 }

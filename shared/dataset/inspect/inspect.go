@@ -11,9 +11,12 @@ import (
 
 // Photo decodes a photo whole, because nothing less tells that it is. The
 // fault, when there is one, carries a code of package imaging.
-func Photo(data []byte) dataset.Seen {
+func Photo(data []byte) dataset.Seen { return Hashed(dataset.MD5Hex(data), data) }
+
+// Hashed is Photo for data whose MD5 is known.
+func Hashed(md5 string, data []byte) dataset.Seen {
 	s := dataset.Seen{Size: int64(len(data))}
-	s.MD5 = dataset.MD5Hex(data)
+	s.MD5 = md5
 	info, err := imaging.Header(data)
 	if err != nil {
 		s.Fault = err
