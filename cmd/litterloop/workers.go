@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 
+	"github.com/litterloop/litterloop/cmd/internal/tracker"
 	"github.com/litterloop/litterloop/cmd/internal/worker"
 	"github.com/litterloop/litterloop/shared/telemetry"
 )
@@ -24,4 +25,11 @@ type trainerCmd struct {
 // Run runs the training job.
 func (c *trainerCmd) Run(ctx context.Context) error {
 	return worker.Train(ctx, c.Args, os.Getenv, telemetry.Logger(os.Stderr, os.Getenv))
+}
+
+type trackingCmd struct{ tracker.Options }
+
+// Run serves the tracking server.
+func (c *trackingCmd) Run(ctx context.Context) error {
+	return tracker.Serve(ctx, c.Options, os.Getenv, telemetry.Logger(os.Stderr, os.Getenv))
 }

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -12,12 +11,13 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/litterloop/litterloop/cmd/internal/tracker"
+	"github.com/litterloop/litterloop/shared/telemetry"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	log := telemetry.Logger(os.Stderr, os.Getenv)
 	var o tracker.Options
 	kong.Parse(&o, kong.Name("tracking"), kong.Description("A tracking server and model registry for MLflow's clients, on a bucket."), kong.UsageOnError())
 	if err := tracker.Serve(ctx, o, os.Getenv, log); err != nil {

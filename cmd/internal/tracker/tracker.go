@@ -23,7 +23,7 @@ import (
 type Options struct {
 	Bucket    string   `help:"Bucket that holds everything." env:"MODELS_BUCKET"`
 	Ephemeral bool     `help:"Keep everything in memory; each first path segment of 32 hexadecimal digits is a store of its own."`
-	Host      string   `help:"Address to listen on." default:"127.0.0.1" env:"HOST"`
+	Host      string   `help:"Address to listen on; 127.0.0.1, or in a container every one." env:"HOST"`
 	Port      int      `help:"Port to listen on; 0: any free one." default:"5000" env:"PORT"`
 	Prefix    string   `help:"Prefix of every path, such as /mlflow."`
 	Hosts     []string `help:"Host names to answer to, beside those of this machine and of private networks; * for any." placeholder:"NAME"`
@@ -52,13 +52,10 @@ const shutdown = 8 * time.Second
 // Serve serves until ctx ends. It knows by the environment that it is on Cloud
 // Run, whose front end judges host names.
 func Serve(ctx context.Context, o Options, getenv func(string) string, log *slog.Logger) error {
-	host := o.Host
-	if getenv("K_SERVICE") != "" { // Cloud Run, or the local one, which says HOST
-		o.Fronted = true
-		if getenv("HOST") == "" {
-			host = ""
-		}
+	if o.Host == "" && getenv("PORT") == "" { // what a container is told
+		o.Host = "127.0.0.1"
 	}
+	o.Fronted = o.Fronted || getenv("K_SERVICE") != ""
 	options := server.Options{
 		Prefix: o.Prefix, Now: time.Now, Log: log,
 		Pages: func(b blob.Bucket, prefix string) server.Pages {
@@ -78,7 +75,7 @@ func Serve(ctx context.Context, o Options, getenv func(string) string, log *slog
 		options.Bucket = blobgcs.New(client, o.Bucket)
 		handler = server.New(options)
 	}
-	l, err := net.Listen("tcp", net.JoinHostPort(host, fmt.Sprint(o.Port)))
+	l, err := net.Listen("tcp", net.JoinHostPort(o.Host, fmt.Sprint(o.Port)))
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
