@@ -111,6 +111,21 @@ func TestHandler_statusByError(t *testing.T) {
 	}
 }
 
+// Cloud Storage tells nothing of a trace; the object's writer may have.
+func TestDecode_takesTheTraceFromTheObjectsMetadata(t *testing.T) {
+	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	attributes := `{"eventType":"OBJECT_FINALIZE","bucketId":"in","objectId":"b/a.jpg","objectGeneration":"7"}`
+	for name, c := range map[string]struct{ resource, want string }{
+		"left by the writer": {`{"bucket":"in","name":"b/a.jpg","generation":"7","metadata":{"traceparent":"` + parent + `"}}`, parent},
+		"none":               {`{"bucket":"in","name":"b/a.jpg","generation":"7"}`, ""},
+	} {
+		e, err := Decode(httptest.NewRequest("POST", "/", strings.NewReader(push(attributes, c.resource))))
+		if err != nil || e.Trace[AttrTraceparent] != c.want {
+			t.Errorf("%s: trace %v, %v; want %q", name, e.Trace, err, c.want)
+		}
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	f.Add("", "", push(`{"id":"x","type":"train"}`, `{}`))
 	f.Add("google.cloud.storage.object.v1.finalized", "", object)
