@@ -73,7 +73,7 @@ module "ledger" {
   location       = var.region
   version_days   = null # a bucket with a retention policy replaces nothing
   soft_days      = var.retention.soft_days
-  retention_days = var.retention.ledger_days
+  retention_days = var.retention.ledger_days == 0 ? null : var.retention.ledger_days
   retention_lock = var.retention.ledger_lock
   kms_key        = var.kms_key
   force_destroy  = var.force_destroy

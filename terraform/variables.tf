@@ -239,8 +239,8 @@ variable "retention" {
     error_message = "Cloud Storage keeps deleted objects 7 to 90 days, or 0: not at all."
   }
   validation {
-    condition     = min(var.retention.log_days, var.retention.photo_days, var.retention.version_days, var.retention.ledger_days) >= 1 && var.retention.ledger_days <= 36500
-    error_message = "Give whole days, at least 1."
+    condition     = min(var.retention.log_days, var.retention.photo_days, var.retention.version_days) >= 1 && var.retention.ledger_days >= 0 && var.retention.ledger_days <= 36500
+    error_message = "Give whole days, at least 1; ledger_days may be 0: decisions can be deleted."
   }
 }
 

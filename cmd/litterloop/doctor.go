@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -38,30 +37,11 @@ func (c *doctorCmd) Run(ctx context.Context, g *globals) error {
 		}
 	}
 	findings := []finding{checkRuntime(ctx), checkPhotos(), checkCompiler(), checkFetcher(), checkState(g.State), checkLoopback()}
-	sick := 0
-	for _, f := range findings {
-		if f.Must && !f.OK {
-			sick++
-		}
+	if g.Project != "" {
+		_, cloud := checkCloud(ctx, g.Project, os.Getenv)
+		findings = append(findings, cloud...)
 	}
-	err := g.answer(map[string]any{"healthy": sick == 0, "findings": findings}, func(w io.Writer) {
-		for _, f := range findings {
-			mark := "ok     "
-			if !f.OK && f.Must {
-				mark = "MISSING"
-			} else if !f.OK {
-				mark = "could be better"
-			}
-			fmt.Fprintf(w, "%-16s %-22s %s\n", mark, f.Name, f.Says)
-			if !f.OK && f.Mend != "" {
-				fmt.Fprintf(w, "%-16s %-22s mend it: %s\n", "", "", f.Mend)
-			}
-		}
-	})
-	if err == nil && sick > 0 {
-		err = fmt.Errorf("%d of %d prerequisites are missing", sick, len(findings))
-	}
-	return err
+	return g.tell(findings)
 }
 
 // ensureRuntime fetches ONNX Runtime unless the machine has it.

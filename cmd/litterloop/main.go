@@ -34,7 +34,7 @@ type cli struct {
 	globals
 
 	Demo    demoCmd    `cmd:"" help:"Show the whole loop closing, live, on this machine."`
-	Up      upCmd      `cmd:"" help:"Run the local cloud until interrupted."`
+	Up      upCmd      `cmd:"" help:"Run the local cloud until interrupted; with --project, make the loop on Google Cloud."`
 	Drop    dropCmd    `cmd:"" help:"Drop a directory or archive of labelled photos as a batch."`
 	Status  statusCmd  `cmd:"" help:"Show batches, versions, trainings, what serves and what waits."`
 	Taco    tacoCmd    `cmd:"" help:"Download TACO's photos by the addresses in its annotations, as a batch to drop."`
@@ -45,6 +45,10 @@ type cli struct {
 	Drift   driftCmd   `cmd:"" help:"Check for drift now."`
 	Events  eventsCmd  `cmd:"" help:"List events that could not be handled, or alerts; replay them."`
 	Trace   traceCmd   `cmd:"" help:"Show where the time of a pass of the local loop went."`
+	Init    initCmd    `cmd:"" help:"Check what a Google Cloud project needs, and write its settings for Terraform."`
+	Destroy destroyCmd `cmd:"" help:"Take the loop down in a Google Cloud project."`
+	Source  sourceCmd  `cmd:"" help:"Pack the functions' source, as Terraform uploads it."`
+	Cost    costCmd    `cmd:"" help:"Say what a month costs on Google Cloud."`
 	Doctor  doctorCmd  `cmd:"" help:"Check what this machine needs, and name the command that mends it."`
 	Policy  policyCmd  `cmd:"" help:"Show what is tuned, check a policy file, or print its schema."`
 	Bench   benchCmd   `cmd:"" help:"Measure whole processes; docs/benchmarks.md has the figures."`

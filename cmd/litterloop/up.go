@@ -16,10 +16,16 @@ type upCmd struct {
 	Schedule string `help:"When to check for drift: cron, or \"@every 10m\"." default:"0 4 * * *"`
 	Policy   string `help:"Policy file for a new state." type:"existingfile"`
 	Fsync    bool   `help:"Let what was acknowledged survive a power cut too."`
+
+	deployFlags
 }
 
-// Run keeps the local cloud running until interrupted.
+// Run keeps the local cloud running until interrupted; with a project it makes
+// the loop there and ends.
 func (c *upCmd) Run(ctx context.Context, g *globals) error {
+	if g.Project != "" {
+		return c.deploy(ctx, g)
+	}
 	begin := time.Now()
 	var policy []byte
 	if c.Policy != "" {
