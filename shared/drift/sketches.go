@@ -49,7 +49,7 @@ func (s Sketches) merge(o Sketches) {
 const format = 1
 
 // maxSketches bounds what a damaged encoding may unfold to.
-const maxSketches = 16 << 20
+const maxSketches = 1 << 20
 
 // MarshalBinary encodes the sketches: some 3 to 5 KB a version, however many
 // photos. Equal sketches have equal encodings.
@@ -120,12 +120,12 @@ func decodeSketches(p []byte) (Sketches, error) {
 	}
 	d := decoder{r: bufio.NewReader(io.LimitReader(flate.NewReader(bytes.NewReader(p[1:])), maxSketches))}
 	s := Sketches{}
-	for range d.number(1000) {
+	for range d.number(200) {
 		v := Version{d.text(), d.text()}
 		k := newSketch()
 		k.Dataset = d.text()
 		k.Newest, k.Photos = int64(d.number(1<<62)), int64(d.number(1<<62))
-		for range d.number(1000) {
+		for range d.number(100) {
 			d.feature(k)
 		}
 		for range d.number(100_000) {
@@ -189,7 +189,10 @@ func (d *decoder) feature(k *Sketch) {
 	for range d.number(100_000) {
 		at += int(d.number(100_000)) + 1
 		n := int64(d.number(1 << 62))
-		if d.err != nil || i < 0 {
+		if d.err != nil {
+			return
+		}
+		if i < 0 {
 			continue
 		}
 		if at >= len(k.counts[i]) {
