@@ -21,6 +21,7 @@ type root struct {
 	modules   map[string]map[string]block // by file, by name
 	resources map[string]map[string]block // by type, by name
 	locals    hclsyntax.Attributes
+	variables map[string]bool
 }
 
 // read parses the root, without its modules.
@@ -30,7 +31,7 @@ func read(t *testing.T) root {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no Terraform files: %v", err)
 	}
-	r := root{map[string]map[string]block{}, map[string]map[string]block{}, hclsyntax.Attributes{}}
+	r := root{map[string]map[string]block{}, map[string]map[string]block{}, hclsyntax.Attributes{}, map[string]bool{}}
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
@@ -51,6 +52,8 @@ func read(t *testing.T) root {
 					r.resources[b.Labels[0]] = map[string]block{}
 				}
 				r.resources[b.Labels[0]][b.Labels[1]] = at
+			case "variable":
+				r.variables[b.Labels[0]] = true
 			case "locals":
 				for name, a := range b.Body.Attributes {
 					r.locals[name] = a

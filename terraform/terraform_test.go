@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 
 	"github.com/litterloop/litterloop"
 	"github.com/litterloop/litterloop/cmd/litterloop/local"
@@ -183,6 +184,29 @@ func TestDetector_environmentIsSetOrLeftForAReason(t *testing.T) {
 	for key := range set {
 		if !slices.Contains(asked, key) && !strings.HasPrefix(key, "OTEL_") {
 			t.Errorf("Terraform sets %s, which the detector does not read", key)
+		}
+	}
+}
+
+func TestSettings_nameDeclaredVariables(t *testing.T) {
+	declared := read(t).variables
+	files, err := filepath.Glob("envs/*.tfvars")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no settings: %v", err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, diags := hclsyntax.ParseConfig(text, file, hcl.InitialPos)
+		if diags.HasErrors() {
+			t.Fatal(diags)
+		}
+		for name := range f.Body.(*hclsyntax.Body).Attributes {
+			if !declared[name] {
+				t.Errorf("%s sets %s, which is no variable", file, name)
+			}
 		}
 	}
 }

@@ -3,7 +3,7 @@ variable "project" {
   description = "Id of the Google Cloud project."
 
   validation {
-    condition     = can(regex("^[a-z][-a-z0-9]{4,28}[a-z0-9]$", var.project))
+    condition     = var.project == "local" || can(regex("^[a-z][-a-z0-9]{4,28}[a-z0-9]$", var.project)) # a cloud of one machine is "local"
     error_message = "A project id has 6 to 30 lower-case letters, digits and dashes, begins with a letter and does not end with a dash. `gcloud projects list` shows yours."
   }
 }

@@ -1,7 +1,5 @@
-# A cloud of one machine: nothing is collected, asked from outside or kept for
-# long, and what answers before the first model is a program that it has.
-project           = "local"
-placeholder_image = "litterloop/detector"
+# A cloud of one machine: nothing is collected, asked from outside or kept for long.
+project = "local"
 images = {
   detector = "litterloop/detector"
   trainer  = "litterloop/trainer"
