@@ -70,6 +70,7 @@ func (t *training) keepTimeToMeasure(ctx context.Context) (err error) {
 		return err
 	}
 	one := t.budget.spent() - opened
-	t.budget.total = max(t.budget.total-(opened-began)-time.Duration(len(t.heldOut))*one, t.budget.spent())
+	// A quarter more, as the report and the files come after it.
+	t.budget.total = max(t.budget.total-(opened-began)-time.Duration(len(t.heldOut))*one*5/4, t.budget.spent())
 	return nil
 }

@@ -27,8 +27,10 @@ type checkpoint struct {
 }
 
 type checkpointHeader struct {
-	Training string            `json:"training"` // fingerprint of recipe and data: who may resume
-	Step     int               `json:"step"`     // steps done
+	Training string            `json:"training"`        // fingerprint of recipe and data: who may resume
+	Step     int               `json:"step"`            // steps done
+	Best     float64           `json:"best,omitempty"`  // mAP50-95 of the measurements so far
+	Stale    int               `json:"stale,omitempty"` // measurements since then
 	Classes  []string          `json:"classes"`
 	Width    int               `json:"width"`
 	Base     string            `json:"base,omitempty"` // SHA-256 of the pretrained detector that it began with

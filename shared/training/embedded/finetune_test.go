@@ -140,6 +140,16 @@ func TestFinetune_stopsWhenTheTimeIsSpent(t *testing.T) {
 	}
 }
 
+func TestTrain_stopsEarlyWhenNothingGetsBetter(t *testing.T) {
+	needRuntime(t)
+	data := Data{Classes: squareClasses, Train: squares(t, 1, 4), Val: squares(t, 2, 2)}
+	r := smallRecipe(60)
+	r.LearningRate, r.ValidateEvery, r.Patience = 1e-9, 2, 3
+	if m := train(t, data, r, Hooks{}); m.Steps != 6 && m.Steps != 8 {
+		t.Errorf("stopped after %d steps, three measurements without a better one", m.Steps)
+	}
+}
+
 // Whatever people drop is trained on, or refused in words.
 func TestFinetune_takesUnusualData(t *testing.T) {
 	needRuntime(t)

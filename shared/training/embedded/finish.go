@@ -49,7 +49,7 @@ func (t *training) weights(n int) (graph.Weights, error) {
 
 // validate measures the averaged weights during training.
 func (t *training) validate(ctx context.Context) (err error) {
-	if len(t.heldOut) == 0 || t.hooks.Validation == nil {
+	if len(t.heldOut) == 0 || t.hooks.Validation == nil && t.recipe.Patience == 0 {
 		return nil
 	}
 	w, err := t.weights(quickStatistics)
@@ -64,6 +64,13 @@ func (t *training) validate(ctx context.Context) (err error) {
 	metrics, err := measure(ctx, p, t.heldOut[:min(len(t.heldOut), quickPhotos)], t.recipe.MaxOverlap)
 	if err != nil {
 		return fmt.Errorf("validate after step %d: %w", t.done, err)
+	}
+	t.stale++
+	if metrics.MAP50_95 > t.best {
+		t.best, t.stale = metrics.MAP50_95, 0
+	}
+	if t.hooks.Validation == nil {
+		return nil
 	}
 	return t.hooks.Validation(ctx, Validation{Step: t.done, Metrics: metrics})
 }

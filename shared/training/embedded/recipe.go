@@ -53,6 +53,7 @@ type Recipe struct {
 
 	CheckpointEvery int `yaml:"checkpoint_every" json:"checkpoint_every"` // steps; 0 is at the end alone
 	ValidateEvery   int `yaml:"validate_every" json:"validate_every"`     // steps; 0 is at the end alone
+	Patience        int `yaml:"patience" json:"patience,omitempty"`       // measurements without a better one before it stops; 0: never
 }
 
 // Kind is where a training begins.
@@ -128,6 +129,7 @@ func (r Recipe) Validate() error {
 	check(r.PlainShare >= 0 && r.PlainShare <= 1, "plain_share", r.PlainShare, "from 0 to 1")
 	check(r.MaxOverlap > 0 && r.MaxOverlap <= 1, "max_overlap", r.MaxOverlap, "above 0, at most 1")
 	check(r.CheckpointEvery >= 0, "checkpoint_every", r.CheckpointEvery, "0 (at the end alone) or more")
+	check(r.Patience >= 0 && (r.Patience == 0 || r.ValidateEvery > 0), "patience", r.Patience, "0 (never stop early) or more, with validate_every")
 	check(r.ValidateEvery >= 0, "validate_every", r.ValidateEvery, "0 (at the end alone) or more")
 	faults = append(faults, r.Augment.Validate())
 	return errors.Join(faults...)

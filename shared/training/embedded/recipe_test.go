@@ -9,18 +9,23 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// models/scratch.yaml explains every parameter; it may not drift from the code.
-func TestDefaultRecipe_isTheOneExplained(t *testing.T) {
-	data, err := os.ReadFile("../../../models/scratch.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var r Recipe
-	if err := yaml.UnmarshalWithOptions(data, &r, yaml.DisallowUnknownField()); err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(DefaultRecipe(), r); diff != "" {
-		t.Errorf("models/scratch.yaml differs from DefaultRecipe (-code +file):\n%s", diff)
+// The files under models explain every parameter; they may not drift from the code.
+func TestDefaults_areTheOnesExplained(t *testing.T) {
+	for file, want := range map[string]Recipe{"scratch.yaml": DefaultRecipe(), "finetune.yaml": DefaultFinetune()} {
+		data, err := os.ReadFile("../../../models/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var r Recipe
+		if err := yaml.UnmarshalWithOptions(data, &r, yaml.DisallowUnknownField()); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, r); diff != "" {
+			t.Errorf("models/%s differs from the default (-code +file):\n%s", file, diff)
+		}
+		if err := r.Validate(); err != nil {
+			t.Errorf("models/%s: %v", file, err)
+		}
 	}
 }
 

@@ -74,7 +74,7 @@ func (t *training) resume(saved []byte) error {
 	if c.Training != t.fingerprint || !c.Moments || len(c.Params) != len(t.engine.state[stateParams].Data) {
 		return errs.Permanentf(InvalidCheckpoint, "resume: the saved checkpoint is of another training (other data or recipe); remove it to start again")
 	}
-	t.done = c.Step
+	t.done, t.best, t.stale = c.Step, c.Best, c.Stale
 	return t.engine.set(c)
 }
 
@@ -89,7 +89,7 @@ func (t *training) save(ctx context.Context) error {
 		return nil
 	}
 	c := t.checkpoint()
-	c.Moments = true
+	c.Moments, c.Best, c.Stale = true, t.best, t.stale
 	c.Params, c.Moment1, c.Moment2 = t.engine.vector(stateParams), t.engine.vector(stateMoment1), t.engine.vector(stateMoment2)
 	data, err := c.marshal()
 	if err != nil {

@@ -57,7 +57,9 @@ type training struct {
 	engine  *engine
 	batches *batches
 	heldOut []heldOut
-	done    int // steps
+	done    int     // steps
+	best    float64 // mAP50-95 of the measurements so far
+	stale   int     // measurements since then
 	budget  budget
 }
 
@@ -94,7 +96,7 @@ func (t *training) run(ctx context.Context) error {
 		return err
 	}
 	defer stream.close()
-	for !t.budget.over(t.done) {
+	for !t.over() {
 		if ctx.Err() != nil {
 			return t.interrupted(ctx)
 		}
@@ -115,16 +117,23 @@ func (t *training) run(ctx context.Context) error {
 
 // report saves and measures, after the steps that the recipe says.
 func (t *training) report(ctx context.Context) error {
-	last := t.budget.over(t.done)
-	if every := t.recipe.CheckpointEvery; last || every > 0 && t.done%every == 0 {
-		if err := t.save(ctx); err != nil {
+	last := t.over()
+	if every := t.recipe.ValidateEvery; every > 0 && t.done%every == 0 && !last {
+		if err := t.validate(ctx); err != nil {
 			return err
 		}
 	}
-	if every := t.recipe.ValidateEvery; every > 0 && t.done%every == 0 && !last {
-		return t.validate(ctx)
+	// After the measurement, which may have ended the training.
+	if every := t.recipe.CheckpointEvery; t.over() || every > 0 && t.done%every == 0 {
+		return t.save(ctx)
 	}
 	return nil
+}
+
+// over tells whether the budget is spent, or nothing has come of the last
+// measurements.
+func (t *training) over() bool {
+	return t.budget.over(t.done) || t.recipe.Patience > 0 && t.stale >= t.recipe.Patience
 }
 
 func (t *training) step(b *batch) error {
