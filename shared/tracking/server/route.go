@@ -69,7 +69,7 @@ func lookup(path, method string) (found *route, params map[string]string, method
 		switch {
 		case n.parts[part] != nil:
 			n = n.parts[part]
-		case n.any != nil && part != "":
+		case n.any != nil && (part != "" || n.any.rest && whole != ""):
 			n = n.any
 			if params == nil {
 				params = map[string]string{}
