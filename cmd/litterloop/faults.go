@@ -57,6 +57,9 @@ func (c *demoCmd) survive(ctx context.Context, g *globals) error {
 
 func (c *demoCmd) live(ctx context.Context, g *globals, self string, crash int) error {
 	args := []string{"demo", "--state", g.State, "--seed", strconv.FormatUint(c.Seed, 10), "--faults", strconv.FormatUint(c.Faults, 10), "--crash", strconv.Itoa(crash)}
+	if c.From != "" {
+		args = append(args, "--from", c.From)
+	}
 	if c.Data != "" {
 		args = append(args, "--data", c.Data)
 	}

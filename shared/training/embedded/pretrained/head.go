@@ -2,6 +2,7 @@ package pretrained
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 
 	"github.com/litterloop/litterloop/shared/training/embedded/graph"
@@ -93,7 +94,7 @@ type Map struct {
 
 // Head writes what lies behind a cut as layers that learn, for batches of
 // square images; maps are the cut's, as Trunk tells them. The output is
-// [batch, 4+classes, anchors] as Grid orders them. The new class layers start at
+// [batch, 4+classes, anchors] as Grid orders them. The new class layers start near
 // zero and are added to the old objectness, or, where there is none, to the
 // greatest of the old classes: so the first scores are those of the detector as
 // it was, whatever it saw. rate multiplies the learning rate of what was trained
@@ -123,11 +124,25 @@ func (m *Model) Head(b *graph.Builder, maps []Map, batch, size, classes int, rat
 		}
 		fresh := b.Convolve(graph.Convolution{
 			Name: ClassLayer(l.Stride), Out: classes, Kernel: 1, Stride: 1, Group: 1, Rate: 1,
-			Weight: make([]float32, classes*features.Shape[1]), Bias: make([]float32, classes),
+			Weight: nearZero(l.Stride, classes, features.Shape[1]), Bias: make([]float32, classes),
 		}, features)
 		levels = append(levels, b.Flatten(b.Concat(1, box, b.AddChannel(fresh, seen))))
 	}
 	return b.Concat(2, levels...), nil
+}
+
+// nearZero are the first weights of a new class layer: zero for a lone class;
+// of several just enough that no two score the same, since of equal scores an
+// inference server may choose another class than the trainer.
+func nearZero(stride, classes, channels int) []float32 {
+	w := make([]float32, classes*channels)
+	if classes > 1 {
+		r := rand.New(rand.NewPCG(uint64(stride), uint64(classes)))
+		for i := range w {
+			w[i] = float32(r.NormFloat64() * 0.01)
+		}
+	}
+	return w
 }
 
 // converter writes nodes that were read as operators that learn.

@@ -16,6 +16,7 @@ import (
 	"github.com/litterloop/litterloop/shared/bus/busmem"
 	"github.com/litterloop/litterloop/shared/dataset"
 	"github.com/litterloop/litterloop/shared/drawing"
+	"github.com/litterloop/litterloop/shared/errs"
 	"github.com/litterloop/litterloop/shared/event"
 	platform "github.com/litterloop/litterloop/shared/job"
 	"github.com/litterloop/litterloop/shared/modelpackage"
@@ -25,6 +26,7 @@ import (
 	"github.com/litterloop/litterloop/shared/registry/gate"
 	"github.com/litterloop/litterloop/shared/tracking"
 	"github.com/litterloop/litterloop/shared/training"
+	"github.com/litterloop/litterloop/shared/training/embedded"
 	"github.com/litterloop/litterloop/shared/training/job"
 	"github.com/litterloop/litterloop/shared/training/job/engine"
 )
@@ -86,6 +88,30 @@ func TestRun_realTrainerAndDetector(t *testing.T) {
 	if err := onnxruntime.Init(); err != nil {
 		t.Skipf("ONNX Runtime is missing: %v", err)
 	}
+	foreign, err := embedded.Untrained([]string{"thing"}, 128, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer foreign.Close()
+	recipes := engine.Recipes{
+		training.Scratch: engine.Trainer{},
+		training.Finetune: engine.Trainer{Kind: embedded.Finetune, Open: func(_ context.Context, from string) ([]byte, error) {
+			if from != "foreign" {
+				return nil, errs.NotFound
+			}
+			return foreign.ONNX, nil
+		}},
+	}
+	const small = `"steps": 40, "continue_steps": 10, "batch_size": 2, "image_size": 128, "checkpoint_every": 20, "validate_every": 20`
+	t.Run("scratch", func(t *testing.T) {
+		trainTwice(t, recipes, `{`+small+`, "width": 8}`, "", "Apache-2.0")
+	})
+	t.Run("finetune", func(t *testing.T) {
+		trainTwice(t, recipes, `{"name": "finetune", "from": "foreign", "serve_size": 0, `+small+`}`, "foreign", "unknown: the starting model names none")
+	})
+}
+
+func trainTwice(t *testing.T, recipes engine.Recipes, recipe, startedFrom, licence string) {
 	models, datasets := blobmem.New("models"), blobmem.New("datasets")
 	l := &launcher{}
 	book := training.NewBook(models, time.Now)
@@ -93,10 +119,10 @@ func TestRun_realTrainerAndDetector(t *testing.T) {
 	versions := registry.New(models, time.Now)
 	deps := job.Deps{
 		Model: "litter", Models: models, Datasets: datasets, Book: book, Runs: tracking.New(models, time.Now), Registry: versions,
-		Bus: &busmem.Bus{}, Trainer: engine.Trainer{}, Open: engine.Open, Score: engine.Score, Code: "test",
+		Bus: &busmem.Bus{}, Trainer: recipes, Open: engine.Open, Score: engine.Score, Code: "test",
 		Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	}
-	raw := json.RawMessage(`{"steps": 40, "continue_steps": 10, "batch_size": 2, "image_size": 128, "width": 8, "checkpoint_every": 20, "validate_every": 20}`)
+	raw := json.RawMessage(recipe)
 
 	train := func(id string) (modelpackage.Package, gate.Evaluation) {
 		t.Helper()
@@ -144,6 +170,9 @@ func TestRun_realTrainerAndDetector(t *testing.T) {
 	first, evidence := train("d1")
 	if g := evidence.Golden; g.Photos == 0 || g.MaxPixels > 0.5 || g.MaxScore > 0.001 || len(g.Differences) > 0 {
 		t.Errorf("golden: %+v", g)
+	}
+	if c := first.Card; c.StartedFrom != startedFrom || c.Licence != licence {
+		t.Errorf("card: started from %q, licence %q", c.StartedFrom, c.Licence)
 	}
 	if evidence.Candidate.Photos != 5 || evidence.Serving != nil {
 		t.Errorf("evidence: %+v", evidence)
