@@ -8,16 +8,23 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	program "github.com/litterloop/litterloop/models/ultralytics"
+	"github.com/litterloop/litterloop/shared/blob/blobmem"
 	"github.com/litterloop/litterloop/shared/detector"
 	"github.com/litterloop/litterloop/shared/drawing"
 	"github.com/litterloop/litterloop/shared/modelpackage"
 	"github.com/litterloop/litterloop/shared/onnxruntime"
+	"github.com/litterloop/litterloop/shared/tracking"
+	"github.com/litterloop/litterloop/shared/tracking/server"
 	"github.com/litterloop/litterloop/shared/training/job"
 	"github.com/litterloop/litterloop/shared/training/ultralytics"
 	"github.com/litterloop/litterloop/shared/venv"
@@ -158,5 +165,80 @@ func TestPeer_tellsWhatUltralyticsRefuses(t *testing.T) {
 	_, err = u.Train(t.Context(), job.Data{Classes: drawing.Classes, Train: samples(t, 2)}, recipe, nil, (&kept{}).hooks())
 	if err == nil || !strings.Contains(err.Error(), "mosaik") {
 		t.Errorf("error %v, want one that names the argument", err)
+	}
+}
+
+// Ultralytics' own callback logs to the job's run, and a tracking server that is
+// away in the middle costs neither the training nor a point.
+func TestPeer_tracksThroughAnOutage(t *testing.T) {
+	bucket := blobmem.New("models")
+	store := tracking.New(bucket, time.Now)
+	e, err := store.EnsureExperiment(t.Context(), "litter")
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &kept{}
+	h := k.hooks()
+	if _, err := store.CreateRun(t.Context(), e.ID, h.Run, "litter-1", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.SetStatus(t.Context(), h.Run, tracking.Running); err != nil {
+		t.Fatal(err)
+	}
+	var away atomic.Bool
+	api := server.New(server.Options{Bucket: bucket, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if away.Load() {
+			http.Error(w, "away", http.StatusServiceUnavailable)
+			return
+		}
+		api.ServeHTTP(w, r)
+	}))
+	defer s.Close()
+	save, saved := h.Save, 0
+	h.Save = func(ctx context.Context, c []byte) error { // after epochs 1 to 4
+		saved++
+		away.Store(saved == 1 || saved == 2)
+		return save(ctx, c)
+	}
+	t.Setenv("MLFLOW_TRACKING_URI", s.URL)
+	u := real(t)
+	recipe, err := u.Complete(json.RawMessage(`{"weights": "", "epochs": 4, "batch_size": 4, "image_size": 64, "workers": 0}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := samples(t, 8)
+	m, err := u.Train(t.Context(), job.Data{Classes: drawing.Classes, Train: all[:6], Val: all[6:]}, recipe, nil, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Close(); err != nil {
+		t.Error(err)
+	}
+	run, err := store.Get(t.Context(), h.Run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if run.Params["imgsz"] != "64" || run.Status != tracking.Running {
+		t.Errorf("parameters %v, status %s", run.Params, run.Status)
+	}
+	for _, key := range []string{"train/box_loss", "metrics/mAP50B"} {
+		points, err := store.History(t.Context(), h.Run, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		steps := map[int64]int{}
+		for _, p := range points {
+			steps[p.Step]++
+		}
+		for step := range int64(4) {
+			if steps[step] != 1 {
+				t.Errorf("%s: step %d is there %d times", key, step, steps[step])
+			}
+		}
+	}
+	runs, _, err := store.SearchRuns(t.Context(), tracking.Query{Experiments: []string{e.ID}, View: tracking.All, Page: tracking.Page{Max: 10}})
+	if err != nil || len(runs) != 1 {
+		t.Errorf("%d runs, %v: want the job's alone", len(runs), err)
 	}
 }
