@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -167,6 +168,8 @@ func TestServer_hostsAndOrigins(t *testing.T) {
 	}
 }
 
+var methods = regexp.MustCompile(`^[A-Za-z]{1,20}$`)
+
 // Whatever is asked, the answer is no fault of the server's, and no object lies
 // elsewhere than it may.
 func FuzzServer(f *testing.F) {
@@ -184,7 +187,7 @@ func FuzzServer(f *testing.F) {
 		f.Add(s[0], s[1], s[2])
 	}
 	f.Fuzz(func(t *testing.T, method, target, body string) {
-		if strings.ContainsAny(method, " \r\n\t/") || method == "" {
+		if !methods.MatchString(method) { // which net/http refuses before
 			return
 		}
 		g := newGuarded(server.Options{})

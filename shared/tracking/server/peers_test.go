@@ -3,6 +3,7 @@
 package server_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"log/slog"
 	"net/http/httptest"
@@ -138,6 +139,7 @@ func TestPeers_loadsTheLoopsModels(t *testing.T) {
 		Nodes             int
 		Experiments, Runs string
 	}
+	out = out[bytes.LastIndexByte(out, '\n')+1:] // after what mlflow prints of its own
 	if err := json.Unmarshal(out, &got); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
