@@ -116,7 +116,11 @@ func (r *Registry) Create(ctx context.Context, v Version) (Version, error) {
 	if err != nil {
 		return Version{}, err
 	}
-	return r.register(ctx, d, v, true)
+	refs, err := r.refs(ctx, d.folder())
+	if err != nil {
+		return Version{}, err
+	}
+	return r.register(ctx, d, refs, v, true)
 }
 
 // Add registers v of a model that is there, under the next free number, however
@@ -125,19 +129,17 @@ func (r *Registry) Add(ctx context.Context, v Version) (Version, error) {
 	if err := checkTags(v.Tags); err != nil {
 		return Version{}, err
 	}
-	d, err := r.load(ctx, v.Model)
+	d, refs, err := r.loadRefs(ctx, v.Model)
 	if err != nil {
 		return Version{}, err
 	}
-	return r.register(ctx, d, v, false)
+	return r.register(ctx, d, refs, v, false)
 }
 
-func (r *Registry) register(ctx context.Context, d *document, v Version, once bool) (Version, error) {
+// register writes v under the number after those of refs, the versions that d's
+// folder has.
+func (r *Registry) register(ctx context.Context, d *document, refs []versionRef, v Version, once bool) (Version, error) {
 	for {
-		refs, err := r.refs(ctx, d.folder())
-		if err != nil {
-			return Version{}, err
-		}
 		last := 0
 		for _, ref := range refs {
 			if once && ref.run == v.Run && d.counts(ref) {
@@ -149,12 +151,15 @@ func (r *Registry) register(ctx context.Context, d *document, v Version, once bo
 		v.Updated = v.Created
 		// The number is taken by whoever writes its document first; the loser
 		// looks again, because the winner may have registered the same run.
-		err = r.writeVersion(ctx, d.folder(), v, once, blob.Absent)
+		err := r.writeVersion(ctx, d.folder(), v, once, blob.Absent)
 		if err == nil {
 			return v, nil
 		}
 		if !errors.Is(err, errs.Conflict) || ctx.Err() != nil {
 			return Version{}, fmt.Errorf("register version %d of %q: %w", v.Version, v.Model, err)
+		}
+		if refs, err = r.refs(ctx, d.folder()); err != nil {
+			return Version{}, err
 		}
 	}
 }
@@ -236,25 +241,30 @@ func (r *Registry) List(ctx context.Context, model string) ([]Version, error) {
 // Versions returns a model and every version of it, oldest first; errs.NotFound
 // when there is no such model.
 func (r *Registry) Versions(ctx context.Context, model string) (Model, []Version, error) {
-	if err := checkModel(model); err != nil {
+	d, refs, err := r.loadRefs(ctx, model)
+	if err != nil {
 		return Model{}, nil, err
 	}
-	var d *document
-	var refs []versionRef
+	versions, err := r.readVersions(ctx, d, refs)
+	return d.Model, versions, err
+}
+
+// loadRefs reads a model and lists its versions at once; most models lie where
+// their name says.
+func (r *Registry) loadRefs(ctx context.Context, model string) (d *document, refs []versionRef, err error) {
+	if err := checkModel(model); err != nil {
+		return nil, nil, err
+	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) { d, err = r.load(gctx, model); return err })
 	g.Go(func() (err error) { refs, err = r.refs(gctx, model); return err })
 	if err := g.Wait(); err != nil {
-		return Model{}, nil, err
+		return nil, nil, err
 	}
 	if d.folder() != model {
-		var err error
-		if refs, err = r.refs(ctx, d.folder()); err != nil {
-			return Model{}, nil, err
-		}
+		refs, err = r.refs(ctx, d.folder())
 	}
-	versions, err := r.readVersions(ctx, d, refs)
-	return d.Model, versions, err
+	return d, refs, err
 }
 
 // parallel bounds the requests that one call has under way.
