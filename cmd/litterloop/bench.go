@@ -24,6 +24,7 @@ type benchCmd struct {
 	Demo     benchDemoCmd     `cmd:"" help:"How long the whole loop takes, and how much of it is not training."`
 	Detector benchDetectorCmd `cmd:"" help:"The detector beside Ultralytics and ONNX Runtime in Python: latency, throughput, processor time, memory."`
 	Data     benchDataCmd     `cmd:"" help:"Converting, validating and changing data sets, beside Ultralytics and DVC: time, processor time, memory."`
+	Train    benchTrainCmd    `cmd:"" help:"Step time of the embedded trainer against PyTorch on the same network."`
 }
 
 type benchUpCmd struct {
