@@ -40,6 +40,7 @@ type cli struct {
 	Taco    tacoCmd    `cmd:"" help:"Download TACO's photos by the addresses in its annotations, as a batch to drop."`
 	Data    dataCmd    `cmd:"" help:"List, fetch, verify and compare data set versions; convert labels on disk."`
 	Models  modelsCmd  `cmd:"" help:"List model versions, aliases and gates."`
+	Runs    runsCmd    `cmd:"" help:"List, show, compare, delete and restore runs."`
 	Train   trainCmd   `cmd:"" help:"Train a detector on labelled photos in a directory; no cloud."`
 	Predict predictCmd `cmd:"" help:"Ask the deployed detector about a photo."`
 	Drift   driftCmd   `cmd:"" help:"Check for drift now."`

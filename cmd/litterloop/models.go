@@ -11,8 +11,11 @@ import (
 )
 
 type modelsCmd struct {
-	List  modelsListCmd  `cmd:"" default:"1" help:"List model versions, aliases and gates."`
-	Fetch modelsFetchCmd `cmd:"" help:"Fetch a published detector to start trainings from."`
+	List   modelsListCmd   `cmd:"" default:"1" help:"List model versions, aliases and gates."`
+	Show   modelsShowCmd   `cmd:"" help:"Show a model: versions, aliases, and who moved them when and why."`
+	Alias  modelsAliasCmd  `cmd:"" help:"Make an alias name a version, or remove it; who and why are kept."`
+	Delete modelsDeleteCmd `cmd:"" help:"Delete a version, or a model; numbers are never given again."`
+	Fetch  modelsFetchCmd  `cmd:"" help:"Fetch a published detector to start trainings from."`
 }
 
 type modelsListCmd struct{}
