@@ -20,7 +20,7 @@ var builders = []string{"shared/setup", "cmd/", "localcloud"}
 var sdks = []string{"cloud.google.com/go/", "google.golang.org/api/"}
 
 // testkits are packages of conformance suites and their oracles.
-var testkits = []string{"shared/blob/blobtest", "shared/bus/bustest"}
+var testkits = []string{"shared/blob/blobtest", "shared/browsertest", "shared/bus/bustest"}
 
 // imports are what each package of the build imports, tests left out.
 func imports(t *testing.T) map[string][]string {

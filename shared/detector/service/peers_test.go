@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/litterloop/litterloop/shared/browsertest"
 )
 
 // peers are the clients that the service is tried with.
@@ -104,13 +106,13 @@ sys.exit(bool(faults))
 // The documentation loads nothing from elsewhere and shows every operation.
 func TestPeer_docsInABrowser(t *testing.T) {
 	s := start(t, nil)
-	b := openBrowser(t, s.url+"/docs")
-	b.until(`document.querySelector("rapi-doc")?.shadowRoot?.textContent.includes("Open Inference Protocol")`)
-	text := b.eval(`document.querySelector("rapi-doc").shadowRoot.textContent`)
+	b := browsertest.Open(t, s.url+"/docs")
+	b.Until(`document.querySelector("rapi-doc")?.shadowRoot?.textContent.includes("Open Inference Protocol")`)
+	text := b.Eval(`document.querySelector("rapi-doc").shadowRoot.textContent`)
 	for _, want := range []string{"Find objects on photos", "Serve another model", "Correct a prediction", "Vertex AI"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the documentation does not tell of %q", want)
 		}
 	}
-	b.picture("docs")
+	b.Picture("docs")
 }

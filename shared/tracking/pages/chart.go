@@ -19,8 +19,8 @@ type series struct {
 
 // The drawing's size, and the plot's within it, in pixels.
 const (
-	chartW, chartH                  = 420, 220
-	plotL, plotR, plotT, plotBottom = 52, 410, 12, 190
+	chartW, chartH                  = 420, 200
+	plotL, plotR, plotT, plotBottom = 64, 412, 10, 178
 )
 
 // mostPoints that a curve is drawn with: more than there are pixels shows no
@@ -49,7 +49,7 @@ func chart(title string, curves []series) template.HTML {
 	fmt.Fprintf(&b, `<svg class="chart" viewBox="0 0 %d %d" role="img" aria-label="%s by step">`, chartW, chartH, template.HTMLEscapeString(title))
 	for i := range 5 {
 		v := lo + (hi-lo)*float64(i)/4
-		fmt.Fprintf(&b, `<path class="grid" d="M%d %.1fH%d"/><text x="%d" y="%.1f" text-anchor="end">%.4g</text>`, plotL, y(v), plotR, plotL-6, y(v)+4, v)
+		fmt.Fprintf(&b, `<path class="grid" d="M%d %.1fH%d"/><text x="%d" y="%.1f" text-anchor="end">%.3g</text>`, plotL, y(v), plotR, plotL-6, y(v)+4, v)
 	}
 	fmt.Fprintf(&b, `<text x="%d" y="%d">%.0f</text><text x="%d" y="%d" text-anchor="end">step %.0f</text>`, plotL, plotBottom+16, first, plotR, plotBottom+16, last)
 	for i, c := range curves {
