@@ -29,7 +29,7 @@ func describe(err error) (int, problem) {
 	}
 	switch {
 	case errors.Is(err, errNotImplemented):
-		return http.StatusNotImplemented, problem{Code: "NOT_IMPLEMENTED", Message: err.Error()}
+		return http.StatusNotImplemented, problem{"NOT_IMPLEMENTED", err.Error(), "", ""}
 	case errors.Is(err, errNoExperiment):
 		return http.StatusBadRequest, problem{"BAD_REQUEST", message, "KAM00", "INVALID_PARAMETER_VALUE"}
 	case code == fault.CodeExists:
