@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/litterloop/litterloop/shared/errs"
 	"github.com/litterloop/litterloop/shared/tracking"
@@ -31,7 +32,7 @@ type row struct {
 	Key     string
 	Values  []string // "" where a run has none
 	Differs bool
-	Best    int // index of the greatest figure; -1: none is
+	Best    int // index of the best figure; -1: none is known to be
 }
 
 func (p *Pages) compare(r *http.Request) (string, any, error) {
@@ -87,15 +88,25 @@ func rows(runs []tracking.RunData, of func(tracking.RunData) map[string]string) 
 	return all
 }
 
-// best is the run with the greatest figure, where the figures differ.
+// best is the run with the best figure of a metric that is known to have one:
+// the least loss, the greatest mAP, recall or precision. -1: none.
 func best(runs []tracking.RunData, x row) int {
-	if !x.Differs {
+	sign := 0.0
+	for _, word := range []string{"map", "recall", "precision", "ap50", "f1", "accuracy"} {
+		if strings.Contains(strings.ToLower(x.Key), word) {
+			sign = 1
+		}
+	}
+	if strings.Contains(strings.ToLower(x.Key), "loss") {
+		sign = -1
+	}
+	if !x.Differs || sign == 0 {
 		return -1
 	}
 	at := -1
 	for i, run := range runs {
 		m, ok := run.Metrics[x.Key]
-		if ok && (at < 0 || m.Value > runs[at].Metrics[x.Key].Value) {
+		if ok && (at < 0 || sign*m.Value > sign*runs[at].Metrics[x.Key].Value) {
 			at = i
 		}
 	}
