@@ -11,7 +11,7 @@ module "convert" {
   }
   service_account = google_service_account.part["convert"].email
   invoker         = google_service_account.part["push-convert"]
-  environment     = local.environment
+  environment     = merge(local.environment, local.telemetry)
 
   memory        = try(coalesce(var.functions["convert"].memory), "1Gi")
   cpu           = try(coalesce(var.functions["convert"].cpu), "1")

@@ -10,7 +10,7 @@ module "deploy" {
   }
   service_account = google_service_account.part["deploy"].email
   invoker         = google_service_account.part["push-deploy"]
-  environment     = local.environment
+  environment     = merge(local.environment, local.telemetry)
 
   memory        = try(coalesce(var.functions["deploy"].memory), "512Mi")
   cpu           = try(coalesce(var.functions["deploy"].cpu), "1")

@@ -8,14 +8,13 @@ module "detector" {
 
   # There is no model yet, and without one a detector does not become ready.
   image = var.placeholder_image
-  environment = {
+  environment = merge({
     GOOGLE_CLOUD_PROJECT = var.project
     MODELS_BUCKET        = local.bucket_names.models
     PREDICTION_LOG       = "gs://${local.bucket_names.predictions}"
     # A dash is no bucket: nothing may be read on a caller's behalf.
-    PHOTO_BUCKETS               = join(",", coalescelist(var.detector.photo_buckets, ["-"]))
-    OTEL_EXPORTER_OTLP_ENDPOINT = var.otlp_endpoint
-  }
+    PHOTO_BUCKETS = join(",", coalescelist(var.detector.photo_buckets, ["-"]))
+  }, local.telemetry)
 
   service_account = google_service_account.part["detector"].email
   invokers        = var.detector.invokers

@@ -47,6 +47,11 @@ locals {
   }
 }
 
+locals {
+  # OpenTelemetry's own library reads it; what is empty is not set.
+  telemetry = { for name, value in { OTEL_EXPORTER_OTLP_ENDPOINT = var.otlp_endpoint } : name => value if value != "" }
+}
+
 resource "google_project_service" "api" {
   for_each = toset(concat(local.apis, var.budget != null ? ["billingbudgets.googleapis.com"] : []))
 

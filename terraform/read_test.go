@@ -135,7 +135,11 @@ func (b block) object(t *testing.T, name string) map[string]hcl.Expression {
 
 func items(t *testing.T, a *hclsyntax.Attribute) map[string]hcl.Expression {
 	t.Helper()
-	pairs, diags := hcl.ExprMap(a.Expr)
+	expr := hcl.Expression(a.Expr)
+	if call, ok := a.Expr.(*hclsyntax.FunctionCallExpr); ok && call.Name == "merge" {
+		expr = call.Args[0] // what is added to it stands elsewhere
+	}
+	pairs, diags := hcl.ExprMap(expr)
 	if diags.HasErrors() {
 		t.Fatal(diags)
 	}

@@ -48,7 +48,7 @@ func TestFunctions_eachHasItsFileAndItsOwnAccount(t *testing.T) {
 			if got, want := m.source(t, "service_account"), `google_service_account.part["`+name+`"].email`; got != want {
 				t.Errorf("%s: service_account = %s, want %s", file, got, want)
 			}
-			if got := m.source(t, "environment"); got != "local.environment" {
+			if got := m.source(t, "environment"); got != "merge(local.environment, local.telemetry)" {
 				t.Errorf("%s: environment = %s", file, got)
 			}
 		}
@@ -140,9 +140,7 @@ func TestEnvironment_isWhatCodeReads(t *testing.T) {
 	asked = slices.DeleteFunc(asked, func(key string) bool { return key == "RUN_EMULATOR_HOST" }) // the local cloud's own
 	var set []string
 	for key := range read.local(t, "environment") {
-		if !strings.HasPrefix(key, "OTEL_") { // OpenTelemetry's own library reads these
-			set = append(set, key)
-		}
+		set = append(set, key)
 	}
 	if d := cmp.Diff(asked, slices.Sorted(slices.Values(set))); d != "" {
 		t.Errorf("variables that programs read (-) and that Terraform sets (+):\n%s", d)
@@ -182,7 +180,7 @@ func TestDetector_environmentIsSetOrLeftForAReason(t *testing.T) {
 		}
 	}
 	for key := range set {
-		if !slices.Contains(asked, key) && !strings.HasPrefix(key, "OTEL_") {
+		if !slices.Contains(asked, key) {
 			t.Errorf("Terraform sets %s, which the detector does not read", key)
 		}
 	}

@@ -8,11 +8,10 @@ module "tracking" {
 
   image = local.images.tracking
   args  = ["--bucket=${local.bucket_names.models}"]
-  environment = {
-    GOOGLE_CLOUD_PROJECT        = var.project
-    MODELS_BUCKET               = local.bucket_names.models
-    OTEL_EXPORTER_OTLP_ENDPOINT = var.otlp_endpoint
-  }
+  environment = merge({
+    GOOGLE_CLOUD_PROJECT = var.project
+    MODELS_BUCKET        = local.bucket_names.models
+  }, local.telemetry)
   ready_path = "/health"
 
   service_account = google_service_account.part["tracking"].email

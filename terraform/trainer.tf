@@ -10,7 +10,7 @@ module "trainer" {
   name   = local.trainer_job
 
   image           = local.images.trainer
-  environment     = merge(local.environment, { OTEL_EXPORTER_OTLP_ENDPOINT = var.otlp_endpoint })
+  environment     = merge(local.environment, local.telemetry)
   service_account = google_service_account.part["trainer"].email
   cpu             = var.trainer.cpu
   memory          = var.trainer.memory
@@ -31,11 +31,8 @@ module "ultralytics" {
   source = "./modules/job"
   name   = "${local.trainer_job}-ultralytics"
 
-  image = local.images["trainer-ultralytics"]
-  environment = merge(local.environment, {
-    OTEL_EXPORTER_OTLP_ENDPOINT = var.otlp_endpoint
-    MLFLOW_TRACKING_URI         = module.tracking.uri
-  })
+  image           = local.images["trainer-ultralytics"]
+  environment     = merge(local.environment, local.telemetry, { MLFLOW_TRACKING_URI = module.tracking.uri })
   service_account = google_service_account.part["trainer"].email
   cpu             = var.ultralytics.cpu
   memory          = var.ultralytics.memory

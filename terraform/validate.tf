@@ -10,7 +10,7 @@ module "validate" {
   }
   service_account = google_service_account.part["validate"].email
   invoker         = google_service_account.part["push-validate"]
-  environment     = local.environment
+  environment     = merge(local.environment, local.telemetry)
 
   memory        = try(coalesce(var.functions["validate"].memory), "2Gi")
   cpu           = try(coalesce(var.functions["validate"].cpu), "1")

@@ -147,6 +147,18 @@ run "the_schedule_signs_for_the_function_that_it_calls" {
   }
 }
 
+run "what_is_empty_is_not_set" {
+  command = plan
+
+  variables {
+    otlp_endpoint = ""
+  }
+  assert {
+    condition     = length(local.telemetry) == 0
+    error_message = "a program is told to push to nowhere"
+  }
+}
+
 run "old_images_go_and_recent_ones_stay" {
   command = plan
 
