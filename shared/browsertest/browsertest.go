@@ -77,6 +77,14 @@ func Open(t *testing.T, url string) *Browser {
 // what they write to the console as errors, fail the test.
 func (b *Browser) Call(method string, params, result any) {
 	b.t.Helper()
+	if err := b.try(method, params, result); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// try runs a method and returns what Chromium refuses it for.
+func (b *Browser) try(method string, params, result any) error {
+	b.t.Helper()
 	b.id++
 	request := map[string]any{"id": b.id, "method": method, "params": params}
 	if params == nil {
@@ -113,14 +121,12 @@ func (b *Browser) Call(method string, params, result any) {
 			continue
 		}
 		if m.Error != nil {
-			b.t.Fatalf("%s: %s", method, m.Error.Message)
+			return fmt.Errorf("%s: %s", method, m.Error.Message)
 		}
 		if result != nil {
-			if err := json.Unmarshal(m.Result, result); err != nil {
-				b.t.Fatal(err)
-			}
+			return json.Unmarshal(m.Result, result)
 		}
-		return
+		return nil
 	}
 }
 
@@ -139,11 +145,15 @@ func (b *Browser) Eval(js string, args ...any) string {
 	return fmt.Sprint(r.Result.Value)
 }
 
-// Until asks until an expression is true.
+// Until asks until an expression is true. Meanwhile the page may be left for
+// another.
 func (b *Browser) Until(js string) {
 	b.t.Helper()
+	expression := fmt.Sprintf(`!!(%s) || new Promise(r => setTimeout(r, 10))`, js)
 	for range 1000 {
-		if b.Eval(`!!(%s) || new Promise(r => setTimeout(r, 10))`, js) == "true" {
+		var r struct{ Result struct{ Value any } }
+		err := b.try("Runtime.evaluate", map[string]any{"expression": expression, "awaitPromise": true, "returnByValue": true}, &r)
+		if err == nil && r.Result.Value == true {
 			return
 		}
 	}
