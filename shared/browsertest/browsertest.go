@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Browser is a headless Chromium, spoken to over its DevTools pipe.
@@ -45,11 +47,16 @@ func Open(t *testing.T, url string) *Browser {
 	if err != nil {
 		t.Fatal(err)
 	}
+	profile, err := os.MkdirTemp("", "browsertest-")
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // a page may never answer
 	t.Cleanup(cancel)
 	c := exec.CommandContext(ctx, path, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
-		"--user-data-dir="+t.TempDir(), "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--window-size=1100,900",
+		"--user-data-dir="+profile, "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--window-size=1100,900",
 		"--remote-debugging-pipe", "about:blank")
+	c.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
 	c.ExtraFiles = []*os.File{commandsOut, answersIn} // 3 and 4
 	if err := c.Start(); err != nil {
 		t.Skip("Chromium does not start: ", err)
@@ -61,6 +68,9 @@ func Open(t *testing.T, url string) *Browser {
 		commandsIn.Close() // which ends it
 		answersOut.Close()
 		c.Wait()
+		// Its helpers write into the profile for a moment longer.
+		unix.Kill(-c.Process.Pid, unix.SIGKILL)
+		os.RemoveAll(profile)
 	})
 	var target struct{ TargetID string }
 	b.Call("Target.createTarget", map[string]any{"url": "about:blank"}, &target)
