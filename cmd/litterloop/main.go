@@ -56,6 +56,7 @@ type cli struct {
 
 	Detector detectorCmd `cmd:"" hidden:"" help:"The inference server, as a revision of the local Cloud Run."`
 	Trainer  trainerCmd  `cmd:"" hidden:"" help:"The training job, as an execution of the local Cloud Run."`
+	Tracking trackingCmd `cmd:"" hidden:"" help:"The tracking server, as a revision of the local Cloud Run."`
 }
 
 func main() {

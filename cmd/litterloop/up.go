@@ -53,6 +53,7 @@ func (c *upCmd) Run(ctx context.Context, g *globals) error {
 		fmt.Fprintf(w, "The local cloud is up (%d ms). Ctrl-C stops it; what is in %s stays.\n\n", time.Since(begin).Milliseconds(), g.State)
 		fmt.Fprintf(w, "  drop photos        litterloop drop DIR --state %s\n", g.State)
 		fmt.Fprintf(w, "  watch              litterloop status --state %s\n", g.State)
+		fmt.Fprintf(w, "  runs and models    http://%s (for MLflow: export MLFLOW_TRACKING_URI=http://%[1]s)\n", e.Tracking)
 		fmt.Fprintf(w, "  Google's own tools . %s/env.sh && gcloud storage ls gs://%s\n", g.State, l.Incoming)
 		fmt.Fprintf(w, "  log                %s/loop.log\n", g.State)
 	}); err != nil {
