@@ -52,6 +52,22 @@ func (e Endpoints) Environ() []string {
 
 const endpointsFile = "endpoints.json"
 
+// DetectorMetrics is the path, at the functions' address, of the deployed
+// detector's metrics; its own address is known only once it is deployed.
+const DetectorMetrics = "/metrics/detector"
+
+// targets are what Prometheus scrapes, as its file-based discovery reads them.
+func (e Endpoints) targets() ([]byte, error) {
+	type group struct {
+		Targets []string          `json:"targets"`
+		Labels  map[string]string `json:"labels"`
+	}
+	return json.MarshalIndent([]group{
+		{[]string{e.Functions}, map[string]string{"job": "functions"}},
+		{[]string{e.Functions}, map[string]string{"job": "detector", "__metrics_path__": DetectorMetrics}},
+	}, "", "  ")
+}
+
 // ReadEndpoints returns the endpoints of the local cloud that last ran in dir.
 func ReadEndpoints(dir string) (Endpoints, error) {
 	var e Endpoints
@@ -67,14 +83,18 @@ func ReadEndpoints(dir string) (Endpoints, error) {
 
 // write leaves the endpoints in dir for other processes, and as shell files:
 // `. .litterloop/env.sh` makes gcloud speak to the local cloud, and
-// `. .litterloop/terraform.sh` Terraform.
+// `. .litterloop/terraform.sh` Terraform. Prometheus finds it by prometheus.json.
 func (e Endpoints) write(dir string) error {
 	p, err := json.MarshalIndent(e, "", "  ")
 	if err != nil {
 		return err
 	}
+	targets, err := e.targets()
+	if err != nil {
+		return err
+	}
 	terraform := append(controlplane.Environ("http://"+e.ControlPlane), "TF_VAR_project="+e.Project, "CHECKPOINT_DISABLE=1")
-	for name, data := range map[string][]byte{endpointsFile: p, "env.sh": exports(e.Environ()), "terraform.sh": exports(terraform)} {
+	for name, data := range map[string][]byte{endpointsFile: p, "prometheus.json": targets, "env.sh": exports(e.Environ()), "terraform.sh": exports(terraform)} {
 		tmp := filepath.Join(dir, name+".new")
 		if err := os.WriteFile(tmp, data, 0o644); err != nil {
 			return fmt.Errorf("write %s: %w", name, err)

@@ -158,6 +158,13 @@ func (c *Cloud) Close(ctx context.Context) error {
 			faults = append(faults, s.Close())
 		}
 	}
+	for _, l := range []net.Listener{c.functions, c.tracking} { // of what was never served
+		if l != nil {
+			if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+				faults = append(faults, err)
+			}
+		}
+	}
 	if c.grpc != nil {
 		c.grpc.Stop()
 	}

@@ -57,6 +57,9 @@ type cli struct {
 	Detector detectorCmd `cmd:"" hidden:"" help:"The inference server, as a revision of the local Cloud Run."`
 	Trainer  trainerCmd  `cmd:"" hidden:"" help:"The training job, as an execution of the local Cloud Run."`
 	Tracking trackingCmd `cmd:"" hidden:"" help:"The tracking server, as a revision of the local Cloud Run."`
+
+	Function    functionCmd    `cmd:"" hidden:"" help:"One function, as a revision of the local Cloud Run."`
+	Placeholder placeholderCmd `cmd:"" hidden:"" help:"What answers before the first model, as a revision of the local Cloud Run."`
 }
 
 func main() {

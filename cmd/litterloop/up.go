@@ -16,6 +16,7 @@ type upCmd struct {
 	Schedule string `help:"When to check for drift: cron, or \"@every 10m\"." default:"0 4 * * *"`
 	Policy   string `help:"Policy file for a new state." type:"existingfile"`
 	Fsync    bool   `help:"Let what was acknowledged survive a power cut too."`
+	Empty    bool   `help:"Start with nothing in the cloud: what is there, terraform apply makes."`
 
 	deployFlags
 }
@@ -44,13 +45,16 @@ func (c *upCmd) Run(ctx context.Context, g *globals) error {
 	}
 	defer closeLog()
 	slog.SetDefault(log)
-	l, err := local.Start(ctx, local.Options{State: g.State, Schedule: c.Schedule, Policy: policy, Fsync: c.Fsync, Log: log})
+	l, err := local.Start(ctx, local.Options{State: g.State, Schedule: c.Schedule, Policy: policy, Fsync: c.Fsync, Declared: c.Empty, Log: log})
 	if err != nil {
 		return err
 	}
 	e := l.Cloud.Endpoints
 	if err := g.answer(e, func(w io.Writer) {
 		fmt.Fprintf(w, "The local cloud is up (%d ms). Ctrl-C stops it; what is in %s stays.\n\n", time.Since(begin).Milliseconds(), g.State)
+		if c.Empty {
+			fmt.Fprintf(w, "  Terraform          . %s/terraform.sh && terraform -chdir=terraform apply -var-file=envs/local.tfvars\n", g.State)
+		}
 		fmt.Fprintf(w, "  drop photos        litterloop drop DIR --state %s\n", g.State)
 		fmt.Fprintf(w, "  watch              litterloop status --state %s\n", g.State)
 		fmt.Fprintf(w, "  runs and models    http://%s (for MLflow: export MLFLOW_TRACKING_URI=http://%[1]s)\n", e.Tracking)

@@ -2,7 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
 	"os"
+	"time"
+
+	"github.com/GoogleCloudPlatform/functions-framework-go/funcframework"
 
 	"github.com/litterloop/litterloop/cmd/internal/tracker"
 	"github.com/litterloop/litterloop/cmd/internal/worker"
@@ -32,4 +40,29 @@ type trackingCmd struct{ tracker.Options }
 // Run serves the tracking server.
 func (c *trackingCmd) Run(ctx context.Context) error {
 	return tracker.Serve(ctx, c.Options, os.Getenv, telemetry.Logger(os.Stderr, os.Getenv))
+}
+
+type functionCmd struct{}
+
+// Run serves the function that FUNCTION_TARGET names, as Google Cloud's
+// buildpack has it served.
+func (*functionCmd) Run() error {
+	slog.SetDefault(telemetry.Logger(os.Stderr, os.Getenv))
+	return funcframework.StartHostPort(os.Getenv("HOST"), os.Getenv("PORT"))
+}
+
+type placeholderCmd struct{}
+
+// Run answers every request, as the container does that stands in for a detector
+// before its first model.
+func (*placeholderCmd) Run(ctx context.Context) error {
+	s := &http.Server{Addr: net.JoinHostPort(os.Getenv("HOST"), os.Getenv("PORT")), ReadHeaderTimeout: 10 * time.Second,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			io.WriteString(w, "No model is deployed yet.\n")
+		})}
+	context.AfterFunc(ctx, func() { s.Close() })
+	if err := s.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
 }

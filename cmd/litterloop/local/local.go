@@ -10,9 +10,12 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/litterloop/litterloop"
 	"github.com/litterloop/litterloop/cmd/internal/worker"
@@ -21,6 +24,7 @@ import (
 	"github.com/litterloop/litterloop/localcloud/scheduler"
 	"github.com/litterloop/litterloop/shared/blob"
 	"github.com/litterloop/litterloop/shared/config"
+	"github.com/litterloop/litterloop/shared/drift"
 	"github.com/litterloop/litterloop/shared/errs"
 	"github.com/litterloop/litterloop/shared/onnxruntime/library"
 	"github.com/litterloop/litterloop/shared/setup"
@@ -37,6 +41,9 @@ type Options struct {
 	Policy   []byte // policy file for a state that has none; nil: the defaults
 	Faults   localcloud.Faults
 	Fsync    bool
+	// Declared starts a cloud with nothing in it: what there is, functions and
+	// all, Terraform makes.
+	Declared bool
 	Log      *slog.Logger
 }
 
@@ -46,6 +53,7 @@ type Loop struct {
 	Cloud *localcloud.Cloud
 
 	telemetry *export.Provider
+	registry  *prometheus.Registry
 	metrics   http.Handler
 }
 
@@ -60,7 +68,7 @@ func Start(ctx context.Context, o Options) (_ *Loop, err error) {
 	}
 	cloud, err := localcloud.Start(ctx, localcloud.Options{
 		Dir: o.State, Fsync: o.Fsync, Faults: o.Faults, Log: o.Log,
-		Images: map[string][]string{localcloud.DetectorImage: {self, "detector"}, localcloud.TrainerImage: {self, "trainer"}, localcloud.TrackingImage: {self, "tracking"}},
+		Images: images(self),
 		Env:    append(containerEnv(), export.FileEnv+"="+Traces(o.State)),
 	})
 	if err != nil {
@@ -78,9 +86,14 @@ func Start(ctx context.Context, o Options) (_ *Loop, err error) {
 	if l.Client, err = client.Local(ctx, cloud.Endpoints, os.Getenv); err != nil {
 		return l, err
 	}
+	if o.Declared {
+		cloud.ServeTracking(l.tracking(o.Log))
+		return l, nil
+	}
 	if err := provision(ctx, cloud.Endpoints, l.Config); err != nil {
 		return l, err
 	}
+	l.registry.MustRegister(drift.NewStore(l.Bucket(l.Predictions)).Collector())
 	if o.Policy != nil {
 		_, err := l.Bucket(l.Models).Write(ctx, config.Object, bytes.NewReader(o.Policy), blob.WriteOptions{IfGeneration: blob.Absent, ContentType: "application/yaml"})
 		if err != nil && !errors.Is(err, errs.Conflict) {
@@ -89,6 +102,7 @@ func Start(ctx context.Context, o Options) (_ *Loop, err error) {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", l.metrics)
+	mux.HandleFunc("GET "+localcloud.DetectorMetrics, l.detectorMetrics)
 	open := func(context.Context) (*setup.Parts, error) { return l.Parts, nil }
 	for _, f := range litterloop.Functions {
 		mux.Handle("/"+f.Name, f.Handler(open, o.Log))
@@ -98,6 +112,17 @@ func Start(ctx context.Context, o Options) (_ *Loop, err error) {
 	account := fmt.Sprintf("scheduler@%s.iam.gserviceaccount.com", cloud.Endpoints.Project)
 	err = cloud.Scheduler.Put(scheduler.Job{Name: DriftJob, Schedule: o.Schedule, Target: scheduler.Target{URL: l.Functions + "/drift", Account: account}})
 	return l, err
+}
+
+// images are the containers that the local Cloud Run knows, each this program:
+// by their names here, and by the last part of whatever name Terraform gives.
+func images(self string) map[string][]string {
+	all := map[string][]string{localcloud.FunctionImage: {self, "function"}, "hello": {self, "placeholder"}}
+	for image, command := range map[string]string{localcloud.DetectorImage: "detector", localcloud.TrainerImage: "trainer", localcloud.TrackingImage: "tracking"} {
+		all[image], all[path.Base(image)] = []string{self, command}, []string{self, command}
+	}
+	all["trainer-ultralytics"] = []string{self, "trainer"}
+	return all
 }
 
 // tracking is the tracking server with its pages, where the loop stands among

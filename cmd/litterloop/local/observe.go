@@ -2,7 +2,11 @@ package local
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path"
 	"path/filepath"
@@ -13,6 +17,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric"
 
 	"github.com/litterloop/litterloop/localcloud"
+	"github.com/litterloop/litterloop/shared/errs"
 	"github.com/litterloop/litterloop/shared/telemetry/export"
 )
 
@@ -28,12 +33,38 @@ func (l *Loop) observe(ctx context.Context, o Options) error {
 	if err != nil {
 		return fmt.Errorf("metrics of the local loop: %w", err)
 	}
+	l.registry = registry
 	l.metrics = promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
 	l.telemetry, err = export.Start(ctx, export.Options{
 		Service: "functions", Version: "development", Getenv: os.Getenv, File: Traces(o.State), Always: true,
 		Readers: []metric.Reader{reader}, Log: o.Log,
 	})
 	return err
+}
+
+// detectorMetrics are those of the deployed detector, at an address that stays
+// when its service is made again. Before the first deployment there are none,
+// which is no fault.
+func (l *Loop) detectorMetrics(w http.ResponseWriter, r *http.Request) {
+	at, err := l.DetectorURL(r.Context())
+	if errors.Is(err, errs.NotFound) {
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4")
+		return
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	to, err := url.Parse(at)
+	if err != nil {
+		http.Error(w, "the detector's address: "+err.Error(), http.StatusBadGateway)
+		return
+	}
+	proxy := httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) {
+		p.SetURL(to)
+		p.Out.URL.Path = "/metrics"
+	}}
+	proxy.ServeHTTP(w, r)
 }
 
 // queues tells how the subscriptions of the local Pub/Sub fare. On Google Cloud,
