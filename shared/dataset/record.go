@@ -2,12 +2,14 @@ package dataset
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"strings"
 
+	"github.com/litterloop/litterloop/shared/blob"
 	"github.com/litterloop/litterloop/shared/errs"
 )
 
@@ -107,13 +109,42 @@ func (p LabelledPhoto) pixels(w, h int) []Box {
 	return boxes
 }
 
-// Finder returns the finder of the record's photos.
-func (r Record) Finder() Finder {
-	l := Labels{Roots: r.Roots, Photos: make([]LabelledPhoto, len(r.Photos))}
+// RecordNames is what a record says of which photos it holds, without their
+// boxes, which are most of it.
+type RecordNames struct {
+	Photos []RecordName `json:"photos"`
+	Roots  []string     `json:"roots,omitempty"`
+}
+
+// RecordName is a photo of RecordNames; its fields are RecordPhoto's.
+type RecordName struct {
+	Name   string `json:"name"`
+	MD5    string `json:"md5"`
+	Object string `json:"object,omitempty"`
+}
+
+// LoadNames reads the names of the record that an object holds.
+func LoadNames(ctx context.Context, b blob.Bucket, object string) (n RecordNames, err error) {
+	_, err = blob.ReadJSON(ctx, b, object, &n)
+	return n, err
+}
+
+// Names returns what is remembered of a record.
+func (r Record) Names() RecordNames {
+	n := RecordNames{Roots: r.Roots, Photos: make([]RecordName, len(r.Photos))}
 	for i, p := range r.Photos {
-		l.Photos[i] = LabelledPhoto{Name: p.Name, Object: p.Object}
+		n.Photos[i] = RecordName{Name: p.Name, MD5: p.MD5, Object: p.Object}
 	}
-	return l.Finder()
+	return n
+}
+
+// Finder returns the finder of the record's photos.
+func (n RecordNames) Finder() Finder {
+	f := Finder{named: make(map[string]bool, len(n.Photos)), roots: n.Roots}
+	for _, p := range n.Photos {
+		f.named[cmp.Or(p.Object, p.Name)] = true
+	}
+	return f
 }
 
 // keepers are, by MD5, the photos that stand for all of the same content: those
@@ -129,14 +160,21 @@ func keepers(photos []LabelledPhoto, seen map[string]Seen) map[string]int {
 	return of
 }
 
-// Hash names the record by its content.
-func (r Record) Hash() string {
-	p, err := json.Marshal(r)
+// Encode returns the record as it is stored, and its hash, which names it by its
+// content.
+func (r Record) Encode() (data []byte, hash string) {
+	data, err := json.Marshal(r)
 	if err != nil { // every field is plain data and boxes are finite
 		panic(err)
 	}
-	sum := sha256.Sum256(p)
-	return hex.EncodeToString(sum[:16])
+	sum := sha256.Sum256(data)
+	return data, hex.EncodeToString(sum[:16])
+}
+
+// Hash names the record by its content.
+func (r Record) Hash() string {
+	_, hash := r.Encode()
+	return hash
 }
 
 // Lost says which share of the record's photos or boxes was quarantined, "" when

@@ -19,27 +19,20 @@ import (
 
 // convert makes the batch part of a version; everything it names is there.
 func (in *Intake) convert(ctx context.Context, s dataset.BatchStatus) (dataset.BatchStatus, error) {
-	var l dataset.Labels
-	if _, err := blob.ReadJSON(ctx, in.datasets, dataset.LabelRecordObject(s.Batch, s.LabelsMD5), &l); err != nil {
+	var h headAt
+	var g errgroup.Group
+	g.Go(func() (err error) { // beside the labels: both are large
+		h, err = in.head(ctx)
+		return err
+	})
+	b, err := in.collect(ctx, s)
+	if err := errors.Join(err, g.Wait()); err != nil {
 		return s, err
 	}
-	finder := l.Finder()
-	packed, err := in.packed(ctx, s, finder)
-	if err != nil {
-		return s, err
-	}
-	photos, extra, newest, err := in.list(ctx, s, finder)
-	if err != nil {
-		return s, err
-	}
-	if gone := absent(l, photos, packed); len(gone) > 0 { // deleted since: what replaces it comes with an event
+	l, photos, newest := b.labels, b.photos, max(b.newest, s.LabelsGeneration)
+	if gone := absent(l, photos, b.packed); len(gone) > 0 { // deleted since: what replaces it comes with an event
 		in.memory.forget(s)
 		return in.noteGone(ctx, s, gone)
-	}
-	newest = max(newest, s.LabelsGeneration)
-	h, err := in.head(ctx)
-	if err != nil {
-		return s, err
 	}
 	found, err := in.gather(ctx, slices.Collect(maps.Values(photos)), h.known())
 	if errors.Is(err, errGone) {
@@ -53,7 +46,7 @@ func (in *Intake) convert(ctx context.Context, s dataset.BatchStatus) (dataset.B
 		p := &l.Photos[i]
 		a, lies := photos[p.Key()]
 		if !lies {
-			seen[p.Name] = packed[p.Key()]
+			seen[p.Name] = b.packed[p.Key()]
 			continue
 		}
 		if strings.HasSuffix(p.Name, dataset.AnyEnding) {
@@ -62,11 +55,11 @@ func (in *Intake) convert(ctx context.Context, s dataset.BatchStatus) (dataset.B
 		seen[p.Name] = pushedWhole(*p, found[a.Name])
 	}
 	rec := dataset.NewRecord(s.Batch, l, seen)
-	hash := rec.Hash()
-	if err := in.put(ctx, dataset.BatchRecordObject(s.Batch, hash), rec); err != nil {
+	data, hash := rec.Encode()
+	if err := in.keep(ctx, dataset.BatchRecordObject(s.Batch, hash), "application/json", data); err != nil {
 		return s, err
 	}
-	done := dataset.BatchStatus{State: dataset.Converted, Photos: len(l.Photos), Record: hash, Newest: newest, Counts: rec.Counts(), Findings: dataset.WithExtra(rec.Findings, extra)}
+	done := dataset.BatchStatus{State: dataset.Converted, Photos: len(l.Photos), Record: hash, Newest: newest, Counts: rec.Counts(), Findings: dataset.WithExtra(rec.Findings, b.extra)}
 	if lost := rec.Lost(in.o.Policy.MaxLost); lost != "" {
 		var r dataset.Report
 		r.Merge(done.Findings)
@@ -83,7 +76,30 @@ func (in *Intake) convert(ctx context.Context, s dataset.BatchStatus) (dataset.B
 	} else if err != nil {
 		return s, err
 	}
+	in.memory.record(s.Batch, hash, rec.Names())
 	return in.settle(ctx, s, done)
+}
+
+// collected is a batch as it lies there.
+type collected struct {
+	labels dataset.Labels
+	packed map[string]dataset.Seen // photos in archives, by key
+	photos map[string]blob.Attrs   // by key
+	extra  []string
+	newest int64 // generation of a photo
+}
+
+// collect reads a batch's labels and looks up what they name.
+func (in *Intake) collect(ctx context.Context, s dataset.BatchStatus) (c collected, err error) {
+	if c.labels, err = in.labels(ctx, dataset.LabelRecordObject(s.Batch, s.LabelsMD5)); err != nil {
+		return c, err
+	}
+	finder := c.labels.Finder()
+	if c.packed, err = in.packed(ctx, s, finder); err != nil {
+		return c, err
+	}
+	c.photos, c.extra, c.newest, err = in.list(ctx, s, finder)
+	return c, err
 }
 
 // pushedWhole makes a fault of content that is not what its address says.
@@ -140,8 +156,7 @@ func (in *Intake) list(ctx context.Context, s dataset.BatchStatus, finder datase
 type headAt struct {
 	dataset.Head
 	generation int64
-	photos     []dataset.Photo
-	measured   map[string]dataset.Measured
+	contents
 }
 
 // head returns the head. One whose version lacks its summary, because the
@@ -149,7 +164,7 @@ type headAt struct {
 func (in *Intake) head(ctx context.Context) (h headAt, err error) {
 	h.generation, err = blob.ReadJSON(ctx, in.datasets, dataset.HeadObject, &h.Head)
 	if errors.Is(err, errs.NotFound) {
-		return headAt{generation: blob.Absent, measured: map[string]dataset.Measured{}}, nil
+		return headAt{generation: blob.Absent}, nil
 	}
 	if err != nil {
 		return h, err
@@ -157,10 +172,7 @@ func (in *Intake) head(ctx context.Context) (h headAt, err error) {
 	if err := in.complete(ctx, h.Version); err != nil {
 		return h, err
 	}
-	if h.photos, err = dataset.Photos(ctx, in.datasets, h.Version.ID); err != nil {
-		return h, err
-	}
-	h.measured, err = dataset.LoadMeasured(ctx, in.datasets, h.Version.ID)
+	h.contents, err = in.contents(ctx, h.Version.ID)
 	return h, err
 }
 
@@ -197,10 +209,12 @@ func (in *Intake) commit(ctx context.Context, h headAt, rec dataset.Record, seen
 		} else if b != nil && b.Record == hash {
 			return h.Version.ID, nil
 		}
+		measured := make(map[string]dataset.Measured, len(h.measured)+len(seen))
+		maps.Copy(measured, h.measured)
 		for _, s := range seen {
-			h.measured[s.MD5] = s.Measured
+			measured[s.MD5] = s.Measured
 		}
-		c, err := dataset.Assemble(&h.Head, h.photos, h.measured, rec, hash, newest, in.o.Policy, in.o.Now())
+		c, err := dataset.Assemble(&h.Head, h.photos, measured, rec, hash, newest, in.o.Policy, in.o.Now())
 		if err != nil {
 			return "", err
 		}
@@ -217,9 +231,21 @@ func (in *Intake) commit(ctx context.Context, h headAt, rec dataset.Record, seen
 		if err != nil {
 			return "", err
 		}
+		in.memory.keep(contents{h.Version.ID, c.Photos, measuredOf(c.Photos, measured)})
 		in.o.Log.InfoContext(ctx, "data set version made", "version", h.Version.ID, "sequence", h.Version.Sequence, "batch", rec.Batch, "photos", h.Version.Counts.Photos, "boxes", h.Version.Counts.Boxes)
 		return h.Version.ID, in.complete(ctx, h.Version)
 	}
+}
+
+// measuredOf is what was measured of photos, and of no others.
+func measuredOf(photos []dataset.Photo, all map[string]dataset.Measured) map[string]dataset.Measured {
+	out := make(map[string]dataset.Measured, len(photos))
+	for _, p := range photos {
+		if m, ok := all[p.MD5]; ok {
+			out[p.MD5] = m
+		}
+	}
+	return out
 }
 
 // put stores a document that is named by its content.
@@ -228,7 +254,12 @@ func (in *Intake) put(ctx context.Context, object string, v any) error {
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", object, err)
 	}
-	_, err = in.datasets.Write(ctx, object, bytes.NewReader(data), blob.WriteOptions{IfGeneration: blob.Absent, ContentType: "application/json"})
+	return in.keep(ctx, object, "application/json", data)
+}
+
+// keep stores what is named by its content: what is there already is right.
+func (in *Intake) keep(ctx context.Context, object, contentType string, data []byte) error {
+	_, err := in.datasets.Write(ctx, object, bytes.NewReader(data), blob.WriteOptions{IfGeneration: blob.Absent, ContentType: contentType})
 	if errors.Is(err, errs.Conflict) {
 		return nil
 	}
@@ -245,13 +276,7 @@ func (in *Intake) write(ctx context.Context, c *dataset.Contents) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(16)
 	put := func(object, contentType string, data []byte) {
-		g.Go(func() error {
-			_, err := in.datasets.Write(ctx, object, bytes.NewReader(data), blob.WriteOptions{IfGeneration: blob.Absent, ContentType: contentType})
-			if errors.Is(err, errs.Conflict) {
-				return nil
-			}
-			return err
-		})
+		g.Go(func() error { return in.keep(ctx, object, contentType, data) })
 	}
 	for md5, text := range c.Labels {
 		put(dataset.ContentObject(md5), "text/plain", text)

@@ -172,6 +172,9 @@ func (in *Intake) takePhoto(ctx context.Context, batch, name string) (dataset.Ba
 // proceed converts the batch if nothing is missing, or else notes what is.
 // arrived is the object that the event told of.
 func (in *Intake) proceed(ctx context.Context, s dataset.BatchStatus, arrived string) (dataset.BatchStatus, error) {
+	if s.Record != "" && s.Missing == 0 { // settled before: a photo changed, and convert finds out about the others
+		return in.convert(ctx, s)
+	}
 	w, err := in.waiting(ctx, s)
 	if err != nil {
 		return s, err

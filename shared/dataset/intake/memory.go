@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/text/unicode/norm"
 
 	"github.com/litterloop/litterloop/shared/blob"
@@ -20,7 +22,27 @@ import (
 type memory struct {
 	mu      sync.Mutex
 	waits   map[string]*wait
-	records map[string]*recorded // by record object
+	records map[string]*recorded // by batch, its newest
+	labels  lastLabels           // those last used
+	head    contents             // of the version last made or built on
+}
+
+// maxKept photos of labels or of a version are remembered; of more, what is
+// large in memory is read again each time.
+const maxKept = 250_000
+
+// lastLabels is parsed labels and the object, named by their content, that they
+// were read from.
+type lastLabels struct {
+	object string
+	labels dataset.Labels
+}
+
+// contents are what is large of a version. Nobody may change it.
+type contents struct {
+	version  string
+	photos   []dataset.Photo
+	measured map[string]dataset.Measured
 }
 
 // maxRemembered batches; then all is forgotten, which is rare and cheap.
@@ -43,8 +65,8 @@ func (in *Intake) waiting(ctx context.Context, s dataset.BatchStatus) (*wait, er
 	if w != nil {
 		return w, nil
 	}
-	var l dataset.Labels
-	if _, err := blob.ReadJSON(ctx, in.datasets, key, &l); err != nil {
+	l, err := in.labels(ctx, key)
+	if err != nil {
 		return nil, err
 	}
 	w = &wait{batch: s.Batch, finder: l.Finder(), missing: make(map[string]bool, len(l.Photos))}
@@ -154,8 +176,63 @@ func (w *wait) lies(ctx context.Context, incoming blob.Bucket, name, key string)
 // from a Mac often have accents apart from their letters.
 func composed(name string) string { return norm.NFC.String(name) }
 
+// labels returns the parsed labels that an object holds. Their boxes are not the
+// caller's to change.
+func (in *Intake) labels(ctx context.Context, object string) (l dataset.Labels, err error) {
+	in.memory.mu.Lock()
+	last := in.memory.labels
+	in.memory.mu.Unlock()
+	if last.object == object {
+		l = last.labels
+	} else if _, err := blob.ReadJSON(ctx, in.datasets, object, &l); err != nil {
+		return l, err
+	} else if len(l.Photos) <= maxKept {
+		in.memory.mu.Lock()
+		in.memory.labels = lastLabels{object, l}
+		in.memory.mu.Unlock()
+	}
+	l.Photos = slices.Clone(l.Photos)
+	return l, nil
+}
+
+// contents returns the photos of a version and what was measured of them.
+func (in *Intake) contents(ctx context.Context, version string) (c contents, err error) {
+	in.memory.mu.Lock()
+	c = in.memory.head
+	in.memory.mu.Unlock()
+	if c.version == version {
+		return c, nil
+	}
+	c = contents{version: version}
+	g, group := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		c.photos, err = dataset.Photos(group, in.datasets, version)
+		return err
+	})
+	g.Go(func() (err error) {
+		c.measured, err = dataset.LoadMeasured(group, in.datasets, version)
+		return err
+	})
+	if err := g.Wait(); err != nil {
+		return contents{}, err
+	}
+	in.memory.keep(c)
+	return c, nil
+}
+
+// keep remembers the contents of the version that the next one builds on.
+func (m *memory) keep(c contents) {
+	if len(c.photos) > maxKept {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.head = c
+}
+
 // recorded is what a batch's accepted record says of its photos.
 type recorded struct {
+	hash   string
 	finder dataset.Finder
 	md5    map[string]string // by key
 }
@@ -169,26 +246,30 @@ func (r *recorded) find(name string) (md5 string, ok bool) {
 
 // recorded returns the photos of the accepted record of s.
 func (in *Intake) recorded(ctx context.Context, s dataset.BatchStatus) (*recorded, error) {
-	key := dataset.BatchRecordObject(s.Batch, s.Record)
 	in.memory.mu.Lock()
-	known := in.memory.records[key]
+	known := in.memory.records[s.Batch]
 	in.memory.mu.Unlock()
-	if known != nil {
+	if known != nil && known.hash == s.Record {
 		return known, nil
 	}
-	var rec dataset.Record
-	if _, err := blob.ReadJSON(ctx, in.datasets, key, &rec); err != nil {
+	names, err := dataset.LoadNames(ctx, in.datasets, dataset.BatchRecordObject(s.Batch, s.Record))
+	if err != nil {
 		return nil, err
 	}
-	known = &recorded{finder: rec.Finder(), md5: make(map[string]string, len(rec.Photos))}
-	for _, p := range rec.Photos {
+	return in.memory.record(s.Batch, s.Record, names), nil
+}
+
+// record remembers the photos of a batch's record.
+func (m *memory) record(batch, hash string, names dataset.RecordNames) *recorded {
+	known := &recorded{hash: hash, finder: names.Finder(), md5: make(map[string]string, len(names.Photos))}
+	for _, p := range names.Photos {
 		known.md5[cmp.Or(p.Object, p.Name)] = p.MD5
 	}
-	in.memory.mu.Lock()
-	defer in.memory.mu.Unlock()
-	if in.memory.records == nil || len(in.memory.records) >= maxRemembered {
-		in.memory.records = map[string]*recorded{}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.records == nil || len(m.records) >= maxRemembered {
+		m.records = map[string]*recorded{}
 	}
-	in.memory.records[key] = known
-	return known, nil
+	m.records[batch] = known
+	return known
 }
