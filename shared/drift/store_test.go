@@ -56,7 +56,8 @@ func TestCollector(t *testing.T) {
 	}
 	want := map[string]float64{
 		"litterloop_drift": 1, "litterloop_drift_score": 97.5, "litterloop_drift_threshold": 46, "litterloop_drift_window_photos": 60,
-		"litterloop_drift_columns_share": 0, "litterloop_drift_report_timestamp_seconds": float64(monday.Unix()),
+		"litterloop_drift_columns_share": 0, "litterloop_drift_log_dropped_photos": 0, "litterloop_drift_log_missing_files": 0,
+		"litterloop_drift_report_timestamp_seconds": float64(monday.Unix()),
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("metrics (-want +got):\n%s", diff)
