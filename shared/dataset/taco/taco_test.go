@@ -333,7 +333,7 @@ func TestDownload_badServers(t *testing.T) {
 			}, "bad.jpg", "good.jpg")
 			w.server.Config.ErrorLog = nil
 			if strings.Contains(tt.says, "next to nothing") {
-				w.options.Patience, w.options.Attempts = 20*time.Millisecond, 2
+				w.options.Patience, w.options.Attempts = time.Second, 2
 			}
 			got := w.download()
 			w.whole("good.jpg")
