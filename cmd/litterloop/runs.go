@@ -21,6 +21,8 @@ type runsCmd struct {
 	Compare runsCompareCmd `cmd:"" help:"Set runs side by side: parameters that differ, metrics with the best marked."`
 	Delete  runsDeleteCmd  `cmd:"" help:"Delete runs; they can be restored."`
 	Restore runsRestoreCmd `cmd:"" help:"Restore deleted runs."`
+	Export  runsExportCmd  `cmd:"" help:"Copy runs to a directory or a tracking server."`
+	Import  runsImportCmd  `cmd:"" help:"Copy runs from a directory or a tracking server."`
 }
 
 // tracked calls do with the deployment's runs.
