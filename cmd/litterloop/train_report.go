@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -25,20 +24,9 @@ func trainedBoxes(d embedded.Data) []int {
 
 // write keeps the report, its drawings and the worst photos beside the model.
 func (c *trainCmd) write(ctx context.Context, r evaluation.Report, m *embedded.Model, d embedded.Data) error {
-	text, err := json.MarshalIndent(r, "", "  ")
+	drawings, err := worst.Files(ctx, r, m.HeldOut, func(ctx context.Context, i int) ([]byte, error) { return d.Val[i].Load(ctx) })
 	if err != nil {
-		return fmt.Errorf("encode the report: %w", err)
-	}
-	drawings := map[string][]byte{"report.json": append(text, '\n'), "precision-recall.svg": r.Curves(), "confusion.svg": r.Matrix()}
-	for i, w := range r.Worst {
-		photo, err := d.Val[w.Index].Load(ctx)
-		if err != nil {
-			return err
-		}
-		name := fmt.Sprintf("worst-%d.jpg", i+1)
-		if drawings[name], err = worst.Draw(photo, m.HeldOut[w.Index], r.Confidence); err != nil {
-			return fmt.Errorf("draw photo %s: %w", w.Photo, err)
-		}
+		return err
 	}
 	for name, data := range drawings {
 		if err := os.WriteFile(filepath.Join(c.Out, name), data, 0o666); err != nil {

@@ -39,7 +39,7 @@ func Train(ctx context.Context, args []string, getenv func(string) string, log *
 	return job.Run(ctx, args, job.Deps{
 		Model: parts.Model, Models: models, Datasets: parts.Bucket(parts.Datasets),
 		Book: training.NewBook(models, time.Now), Runs: tracking.New(models, time.Now), Registry: registry.New(models, time.Now),
-		Bus: parts.Publisher(), Trainer: Recipes(getenv, parts.Bucket, log), Open: engine.Open, Score: engine.Score,
+		Bus: parts.Publisher(), Trainer: Recipes(getenv, parts.Bucket, log), Open: engine.Open, Score: engine.Score, Report: engine.Report,
 		Execution: execution(parts.Location(), getenv), Code: cfg.Version, Now: time.Now, Log: log,
 	})
 }

@@ -158,7 +158,7 @@ func truths(held []dataset.Photo, answers map[string]Answer, classes []int) []Tr
 		if classes != nil {
 			found = translate(found, classes)
 		}
-		all = append(all, Truth{Boxes: p.Boxes, Found: found})
+		all = append(all, Truth{Name: p.Path, Boxes: p.Boxes, Found: found})
 	}
 	return all
 }

@@ -114,3 +114,9 @@ func scoreFake(_ []string, photos []job.Truth) modelpackage.Metrics {
 	m.MAP50 = m.MAP50_95
 	return m
 }
+
+// reportFake tells how many photos it was shown, and the first one's bytes.
+func reportFake(ctx context.Context, _ []string, _ []int, photos []job.Truth, open func(context.Context, int) ([]byte, error)) (map[string][]byte, error) {
+	first, err := open(ctx, 0)
+	return map[string][]byte{"report.json": fmt.Appendf(nil, "%d photos, %s is %s", len(photos), photos[0].Name, first)}, err
+}

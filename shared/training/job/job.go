@@ -112,6 +112,7 @@ type Detector interface {
 
 // Truth is a photo's labels beside what was found on it.
 type Truth struct {
+	Name  string
 	Boxes []dataset.Box
 	Found []modelpackage.Detection
 }
@@ -129,6 +130,10 @@ type Deps struct {
 	// Score computes the metrics that pycocotools would, of detections whose
 	// ClassID indexes classes.
 	Score func(classes []string, photos []Truth) modelpackage.Metrics
+	// Report writes a measurement for people: files by their names, of photos
+	// that open returns. trained are the labelled boxes of each class in the
+	// training split.
+	Report func(ctx context.Context, classes []string, trained []int, photos []Truth, open func(ctx context.Context, i int) ([]byte, error)) (map[string][]byte, error)
 	// Execution is this execution's name as job.Launcher.State takes it: for
 	// Cloud Run projects/P/locations/L/jobs/J/executions/E. By it a job is found
 	// lost whose launcher died before it noted the name. Empty when unknown.

@@ -322,7 +322,7 @@ func (w *world) execute(x *execution) {
 	name := fmt.Sprintf("trainer-%d", slices.Index(w.executions, x)+1)
 	err := job.Run(w.process(), x.spec.Args, job.Deps{
 		Model: "litter", Models: w.models, Datasets: w.datasets, Book: w.book, Runs: w.runs, Registry: w.registry,
-		Bus: w, Trainer: w.trainer, Open: openFake, Score: scoreFake, Code: "test",
+		Bus: w, Trainer: w.trainer, Open: openFake, Score: scoreFake, Report: reportFake, Code: "test",
 		Execution: name, Now: func() time.Time { return w.now }, Log: slog.New(slog.DiscardHandler),
 	})
 	switch {

@@ -15,6 +15,7 @@ import (
 	"github.com/litterloop/litterloop/shared/modelpackage"
 	"github.com/litterloop/litterloop/shared/training/embedded"
 	"github.com/litterloop/litterloop/shared/training/evaluation"
+	"github.com/litterloop/litterloop/shared/training/evaluation/worst"
 	"github.com/litterloop/litterloop/shared/training/job"
 )
 
@@ -167,8 +168,20 @@ func (s served) Detect(ctx context.Context, photo []byte, q job.Query) (job.Answ
 
 // Score computes the metrics of photos as pycocotools does.
 func Score(classes []string, photos []job.Truth) modelpackage.Metrics {
+	return evaluation.Evaluate(classes, measured(photos))
+}
+
+// Report implements job.Deps' Report: figures with their intervals and doubts,
+// precision and recall, the confusion of classes, and the worst photos.
+func Report(ctx context.Context, classes []string, trained []int, photos []job.Truth, open func(ctx context.Context, i int) ([]byte, error)) (map[string][]byte, error) {
+	all := measured(photos)
+	return worst.Files(ctx, evaluation.NewReport(classes, trained, all), all, open)
+}
+
+func measured(photos []job.Truth) []evaluation.Photo {
 	all := make([]evaluation.Photo, len(photos))
 	for i, p := range photos {
+		all[i].Name = p.Name
 		for _, b := range p.Boxes {
 			all[i].Labels = append(all[i].Labels, evaluation.Label{Class: b.Class, Box: [4]float64{b.X, b.Y, b.X + b.W, b.Y + b.H}})
 		}
@@ -176,5 +189,5 @@ func Score(classes []string, photos []job.Truth) modelpackage.Metrics {
 			all[i].Detections = append(all[i].Detections, evaluation.Detection{Class: d.ClassID, Score: d.Confidence, Box: d.Box})
 		}
 	}
-	return evaluation.Evaluate(classes, all)
+	return all
 }

@@ -119,7 +119,7 @@ func trainTwice(t *testing.T, recipes engine.Recipes, recipe, startedFrom, licen
 	versions := registry.New(models, time.Now)
 	deps := job.Deps{
 		Model: "litter", Models: models, Datasets: datasets, Book: book, Runs: tracking.New(models, time.Now), Registry: versions,
-		Bus: &busmem.Bus{}, Trainer: recipes, Open: engine.Open, Score: engine.Score, Code: "test",
+		Bus: &busmem.Bus{}, Trainer: recipes, Open: engine.Open, Score: engine.Score, Report: engine.Report, Code: "test",
 		Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	}
 	raw := json.RawMessage(recipe)
@@ -184,6 +184,11 @@ func trainTwice(t *testing.T, recipes engine.Recipes, recipe, startedFrom, licen
 	rows, err := predictionlog.ReadFile(bytes.NewReader(reference), int64(len(reference)))
 	if err != nil || len(rows) != 5 || rows[0].Sharpness == 0 {
 		t.Errorf("reference: %d rows, %v", len(rows), err)
+	}
+	for _, name := range []string{"report.json", "precision-recall.svg", "confusion.svg", "worst-1.jpg"} {
+		if a, err := models.Stat(t.Context(), training.Artifacts("litter", first.Card.Run)+"report/"+name); err != nil || a.Size < 100 {
+			t.Errorf("report %s: %d bytes, %v", name, a.Size, err)
+		}
 	}
 	points, err := deps.Runs.Metrics(t.Context(), first.Card.Run)
 	if latest := tracking.Latest(points); err != nil || latest["train/box_loss"].Step != 40 || latest["val/mAP50"].Step != 40 {
