@@ -73,6 +73,9 @@ func (w *worker) train(ctx context.Context) error {
 		if start != nil {
 			content.Card.StartedFrom = start.Card.Run
 		}
+		if err := w.explain(ctx, v, data, photos); err != nil {
+			return fmt.Errorf("report on run %s: %w", w.t.Run, err)
+		}
 		card, err = modelpackage.Write(ctx, w.Models, at, content)
 		return err
 	}, attribute.Int("model.bytes", len(model.ONNX)))
