@@ -25,6 +25,7 @@ type benchCmd struct {
 	Detector benchDetectorCmd `cmd:"" help:"The detector beside Ultralytics and ONNX Runtime in Python: latency, throughput, processor time, memory."`
 	Data     benchDataCmd     `cmd:"" help:"Converting, validating and changing data sets, beside Ultralytics and DVC: time, processor time, memory."`
 	Train    benchTrainCmd    `cmd:"" help:"Step time of the embedded trainer against PyTorch on the same network."`
+	Tracking benchTrackingCmd `cmd:"" help:"The tracking server beside MLflow's own: start, memory, calls, processor time."`
 }
 
 type benchUpCmd struct {
