@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Head is HeadObject: the newest version and the batches that it is made of. It
@@ -99,11 +101,11 @@ func Assemble(head *Head, before []Photo, measured map[string]Measured, rec Reco
 		return nil, fmt.Errorf("data.yaml of %d classes: %w", len(names), err)
 	}
 	files = append(files, File{DataYAMLFile, MD5Hex(c.DataYAML), int64(len(c.DataYAML))})
+	var g errgroup.Group // each is large
+	g.Go(func() (err error) { c.JSONL, err = jsonLines(photos); return err })
+	g.Go(func() (err error) { c.Measured, err = measuredLines(photos, measured); return err })
 	c.Dir = DirListing(files)
-	if c.JSONL, err = jsonLines(photos); err != nil {
-		return nil, err
-	}
-	if c.Measured, err = measuredLines(photos, measured); err != nil {
+	if err := g.Wait(); err != nil {
 		return nil, err
 	}
 	v := summarise(photos, names)
