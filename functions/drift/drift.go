@@ -12,8 +12,10 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/litterloop/litterloop/shared/bus"
 	"github.com/litterloop/litterloop/shared/drift"
 	"github.com/litterloop/litterloop/shared/errs"
 	"github.com/litterloop/litterloop/shared/event"
@@ -41,13 +43,20 @@ type Function struct {
 	checker   Checker
 	evaluator Evaluator
 	upkeep    Upkeep
+	bus       bus.Publisher
 	log       *slog.Logger
 	now       func() time.Time
+
+	mu   sync.Mutex
+	told string // of the log's losses, last
 }
 
-// New returns the function.
-func New(c Checker, e Evaluator, u Upkeep, now func() time.Time, log *slog.Logger) *Function {
-	return &Function{c, e, u, log, now}
+// Codes of alerts.
+const AlertLogLost = "prediction-log-lost" // the prediction log is not whole
+
+// New returns the function; alerts go to b.
+func New(c Checker, e Evaluator, u Upkeep, b bus.Publisher, now func() time.Time, log *slog.Logger) *Function {
+	return &Function{checker: c, evaluator: e, upkeep: u, bus: b, log: log, now: now}
 }
 
 // Answer is the body of a successful call.
@@ -96,13 +105,40 @@ func (f *Function) drifted(ctx context.Context, to time.Time) (Answer, error) {
 		return Answer{}, fmt.Errorf("drift report %s: %w", s.Report, err)
 	}
 	a.Decision, a.Ledger = &d, d.Ledger
-	if says := s.Log.Says(); says != "" {
-		f.log.WarnContext(ctx, "the prediction log is not whole", "log", says, "report", s.Report)
+	if err := f.lost(ctx, s); err != nil {
+		return Answer{}, err
 	}
 	telemetry.Succeeded(ctx, "drift", f.now())
 	f.log.InfoContext(ctx, "drift checked", "outcome", a.Outcome, "score", s.Verdict.Score, "threshold", s.Verdict.Threshold,
 		"photos", s.Window.Photos, "report", s.Report, "decision", d.Outcome, "reasons", d.Reasons)
 	return a, nil
+}
+
+// lost tells people what the log lacks: when that changes, not at each check of a
+// window that holds the same loss. An instance started anew tells it once more.
+func (f *Function) lost(ctx context.Context, s drift.Summary) error {
+	says := s.Log.Says()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if says == "" || says == f.told {
+		f.told = says
+		return nil
+	}
+	f.log.WarnContext(ctx, "the prediction log is not whole", "log", says, "report", s.Report)
+	e, err := event.New(event.Alert, f.now(), event.AlertData{
+		Code:    AlertLogLost,
+		Subject: fmt.Sprintf("The prediction log of %s is not whole", s.Model),
+		Message: says,
+		Links:   map[string]string{"report": s.HTML},
+	}, AlertLogLost, s.ID)
+	if err != nil {
+		return err
+	}
+	if err := f.bus.Publish(ctx, bus.Alerts, e); err != nil {
+		return fmt.Errorf("publish %s alert of drift report %s: %w", AlertLogLost, s.Report, err)
+	}
+	f.told = says
+	return nil
 }
 
 // both joins two errors so that a transient one decides: the call is repeated.

@@ -21,6 +21,7 @@ import (
 	"github.com/litterloop/litterloop/shared/dataset"
 	shareddrift "github.com/litterloop/litterloop/shared/drift"
 	"github.com/litterloop/litterloop/shared/errs"
+	"github.com/litterloop/litterloop/shared/event"
 	"github.com/litterloop/litterloop/shared/modelpackage"
 	"github.com/litterloop/litterloop/shared/predictionlog"
 	"github.com/litterloop/litterloop/shared/registry"
@@ -49,7 +50,7 @@ func newWorld(t *testing.T) *world {
 	w.registry = registry.New(w.models, func() time.Time { return noon.AddDate(0, 0, -2) })
 	checker := shareddrift.NewChecker(shareddrift.DefaultPolicy(), "litter", w.registry, w.models, w.predictions, clock)
 	evaluator := retrain.NewEvaluator(retrain.DefaultPolicy(), w.predictions, w.predictions, datasets{}, trainings{}, w.bus, clock)
-	w.function = drift.New(checker, evaluator, func(context.Context) error { w.kept++; return w.upkeep }, clock, slog.New(slog.DiscardHandler))
+	w.function = drift.New(checker, evaluator, func(context.Context) error { w.kept++; return w.upkeep }, w.bus, clock, slog.New(slog.DiscardHandler))
 	return w
 }
 
@@ -295,4 +296,38 @@ func TestServeHTTP_aFailedPublishIsRepeated(t *testing.T) {
 	if status != http.StatusOK || a.Decision.Outcome != retrain.Fired || len(w.bus.Messages()) != 2 {
 		t.Errorf("repetition: %d, %+v, %d events", status, a.Decision, len(w.bus.Messages()))
 	}
+}
+
+// TestFunction_tellsOfALogThatIsNotWhole once, however often the window is checked.
+func TestFunction_tellsOfALogThatIsNotWhole(t *testing.T) {
+	w := newWorld(t)
+	s := shareddrift.Summary{ID: "r1", Model: "litter", Log: shareddrift.Log{Missing: []predictionlog.Gap{{Instance: "a", From: 3, To: 4}}, Dropped: 7}}
+	f := drift.New(checked{s}, undecided{}, func(context.Context) error { return nil }, w.bus, func() time.Time { return noon }, slog.New(slog.DiscardHandler))
+	for range 2 {
+		if err := f.Handle(t.Context(), event.Event{Time: noon}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	alerts := w.bus.Messages()
+	if len(alerts) != 1 || alerts[0].Topic != bus.Alerts || !strings.Contains(string(alerts[0].Event.Data), drift.AlertLogLost) || !strings.Contains(string(alerts[0].Event.Data), "7 photos") {
+		t.Errorf("alerts %+v, want one that tells of 7 photos", alerts)
+	}
+}
+
+// checked is a checker that found this.
+type checked struct{ drift shareddrift.Summary }
+
+func (c checked) Check(context.Context, time.Time) (*shareddrift.Report, shareddrift.Summary, error) {
+	return nil, c.drift, nil
+}
+
+// undecided decides nothing.
+type undecided struct{}
+
+func (undecided) Drifted(context.Context, shareddrift.Summary) (retrain.Decision, error) {
+	return retrain.Decision{}, nil
+}
+
+func (undecided) Reconsider(context.Context) (retrain.Decision, error) {
+	return retrain.Decision{}, nil
 }
