@@ -120,7 +120,7 @@ func TestReplay_whatTheProviderAsked(t *testing.T) {
 	}
 	defer file.Close()
 	c := start(t, "local-project")
-	names := map[string]string{} // recorded -> here, of resources named by the server
+	names := map[string]string{} // path as recorded -> id here, of resources named by the server
 	lines := bufio.NewScanner(file)
 	lines.Buffer(nil, 1<<20)
 	phase, asked := "", 0
@@ -137,8 +137,8 @@ func TestReplay_whatTheProviderAsked(t *testing.T) {
 			phase = x.Phase
 			c.restart() // what was declared is still there
 		}
-		for was, is := range names {
-			x.Path = strings.Replace(x.Path, was, is, 1)
+		if id := names[x.Path]; id != "" {
+			x.Path = x.Path[:strings.LastIndex(x.Path, "/")+1] + id
 		}
 		status, got := ask(t, c, x)
 		asked++
@@ -157,8 +157,8 @@ func TestReplay_whatTheProviderAsked(t *testing.T) {
 			for _, key := range []string{"name", "id"} {
 				was, _ := want[key].(string)
 				is, _ := got[key].(string)
-				if i := strings.LastIndex(was, "/"); was != "" {
-					names[was[i+1:]] = is[strings.LastIndex(is, "/")+1:]
+				if was != "" {
+					names[x.Path+"/"+was[strings.LastIndex(was, "/")+1:]] = is[strings.LastIndex(is, "/")+1:]
 				}
 			}
 			delete(want, "name")

@@ -170,7 +170,9 @@ func (s *Server) Close(ctx context.Context) error {
 	s.cancel()
 	s.wg.Wait()
 	s.procs.close()
-	return s.lock.Close()
+	// Said, not left to closing: a process that is being started elsewhere in
+	// this program holds the file for a moment longer.
+	return errors.Join(syscall.Flock(int(s.lock.Fd()), syscall.LOCK_UN), s.lock.Close())
 }
 
 // background runs f beside the calls; Close waits for it, and after Close

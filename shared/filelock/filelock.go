@@ -22,7 +22,12 @@ func Acquire(ctx context.Context, path string) (release func(), err error) {
 	for {
 		switch err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); {
 		case err == nil:
-			return func() { f.Close() }, nil
+			return func() {
+				// Said, not left to closing: a child of this process that is just
+				// being started holds the file for a moment longer.
+				_ = unix.Flock(int(f.Fd()), unix.LOCK_UN)
+				f.Close()
+			}, nil
 		case !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR):
 			f.Close()
 			return nil, fmt.Errorf("lock %s: %w", path, err)
