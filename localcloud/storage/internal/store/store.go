@@ -96,7 +96,7 @@ func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	err := s.journal.Close()
-	s.lock.Close()
+	unlockDir(s.lock)
 	return err
 }
 
