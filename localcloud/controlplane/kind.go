@@ -3,7 +3,6 @@ package controlplane
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -256,7 +255,7 @@ func (k kind) applied(ctx context.Context, s *Server, doc document) error {
 		return nil
 	}
 	err := k.apply(ctx, s, doc)
-	if _, known := status.FromError(errors.Unwrap(err)); err != nil && !known {
+	if _, known := status.FromError(err); !known {
 		return status.Errorf(codes.InvalidArgument, "%s: %v", doc["name"], err)
 	}
 	return err

@@ -12,6 +12,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -88,9 +89,17 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
-// ServeHTTP implements http.Handler. It answers a caller with any bearer token,
-// and none that a web page sent.
+// ServeHTTP implements http.Handler. It answers a caller with any bearer token
+// that names this machine, and none that a web page sent, by whatever name.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	host, _, err := net.SplitHostPort(r.Host)
+	if err != nil {
+		host = r.Host
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		rest.Error(w, status.Errorf(codes.PermissionDenied, "host %q: the local cloud answers this machine alone, by a loopback address or localhost", r.Host))
+		return
+	}
 	if r.Header.Get("Origin") != "" {
 		rest.Error(w, status.Error(codes.PermissionDenied, "web pages may not ask the local cloud's control plane"))
 		return
