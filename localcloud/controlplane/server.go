@@ -12,7 +12,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -20,6 +19,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/litterloop/litterloop/localcloud/internal/loopback"
 	"github.com/litterloop/litterloop/localcloud/internal/rest"
 	"github.com/litterloop/litterloop/localcloud/scheduler"
 )
@@ -92,11 +92,7 @@ func New(o Options) (*Server, error) {
 // ServeHTTP implements http.Handler. It answers a caller with any bearer token
 // that names this machine, and none that a web page sent, by whatever name.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	host, _, err := net.SplitHostPort(r.Host)
-	if err != nil {
-		host = r.Host
-	}
-	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+	if !loopback.Host(r.Host) {
 		rest.Error(w, status.Errorf(codes.PermissionDenied, "host %q: the local cloud answers this machine alone, by a loopback address or localhost", r.Host))
 		return
 	}

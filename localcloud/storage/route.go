@@ -6,13 +6,15 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/litterloop/litterloop/localcloud/internal/loopback"
 )
 
 // ServeHTTP implements http.Handler. It answers only requests that name this
 // machine: a web page whose host name was made to resolve to 127.0.0.1 reaches
 // the port, but not the data.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !local(r.Host) || !localOrigin(r.Header.Get("Origin")) {
+	if !loopback.Host(r.Host) || !loopback.Origin(r.Header.Get("Origin")) {
 		writeError(w, r, &apiError{http.StatusForbidden, "forbidden", fmt.Sprintf("refused: host %q, origin %q: this server answers the machine it runs on, by a loopback address or localhost", r.Host, r.Header.Get("Origin"))})
 		return
 	}

@@ -1,4 +1,6 @@
-package storage
+// Package loopback tells requests that name this machine from those of a web page
+// whose host name was made to lead here.
+package loopback
 
 import (
 	"net"
@@ -7,8 +9,8 @@ import (
 	"strings"
 )
 
-// local says whether a Host header names this machine.
-func local(hostport string) bool {
+// Host says whether a Host header names this machine.
+func Host(hostport string) bool {
 	host, _, err := net.SplitHostPort(hostport)
 	if err != nil {
 		host = strings.Trim(hostport, "[]")
@@ -20,12 +22,12 @@ func local(hostport string) bool {
 	return err == nil && ip.Unmap().IsLoopback()
 }
 
-// localOrigin says the same of the page that made a browser ask; other clients
+// Origin says the same of the page that made a browser ask; other clients
 // send no Origin.
-func localOrigin(origin string) bool {
+func Origin(origin string) bool {
 	if origin == "" {
 		return true
 	}
 	u, err := url.Parse(origin)
-	return err == nil && local(u.Host)
+	return err == nil && Host(u.Host)
 }
