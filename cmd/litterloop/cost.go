@@ -34,7 +34,7 @@ func (c *costCmd) Run(g *globals) error {
 		}
 		months = append(months, table.Month(n))
 	}
-	answer := map[string]any{"date": table.Date, "currency": table.Currency, "months": months, "factors": table.Factors}
+	answer := map[string]any{"date": table.Date, "currency": table.Currency, "months": months, "factors": table.Factors, "unseen": table.Unseen()}
 	return g.answer(answer, func(w io.Writer) {
 		for _, m := range months {
 			if m.Photos == 0 {
@@ -51,6 +51,9 @@ func (c *costCmd) Run(g *globals) error {
 			t.Flush()
 			fmt.Fprintln(w)
 		}
-		fmt.Fprintf(w, "List prices of %s for europe-west1, before taxes; what is free is shared by a billing account.\n", table.Date)
+		fmt.Fprintf(w, "List prices for europe-west1 as gone through on %s, before taxes; what is free is shared by a billing account.\n", table.Date)
+		for _, name := range table.Unseen() {
+			fmt.Fprintf(w, "Not confirmed: %s. See %s%s\n", table.SKUs[name].What, cost.Site, table.SKUs[name].Page)
+		}
 	})
 }

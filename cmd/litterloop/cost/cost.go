@@ -20,7 +20,12 @@ type SKU struct {
 	Unit  string  `yaml:"unit"`
 	Price float64 `yaml:"price"` // of one unit
 	Free  float64 `yaml:"free"`  // units a month
+	Page  string  `yaml:"page"`  // where it is published, under Site
+	Seen  string  `yaml:"seen"`  // how old the newest page is that showed it: a year, or year and month; empty: none was seen
 }
+
+// Site is what the pages of prices are under.
+const Site = "https://cloud.google.com/"
 
 // Use is how many units of an SKU a part of the loop uses a month.
 type Use struct {
@@ -36,7 +41,6 @@ type Use struct {
 type Table struct {
 	Date     string             `yaml:"date"`
 	Currency string             `yaml:"currency"`
-	Pages    []string           `yaml:"pages"`
 	SKUs     map[string]SKU     `yaml:"skus"`
 	Uses     []Use              `yaml:"uses"`
 	Factors  map[string]float64 `yaml:"factors"`
@@ -58,7 +62,17 @@ func Parse(text []byte) (Table, error) {
 			faults = append(faults, fmt.Errorf("price table: use %d, by %s, is times %q, which is no factor", i+1, u.By, u.Times))
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(t.SKUs)) {
+		if t.SKUs[name].Page == "" {
+			faults = append(faults, fmt.Errorf("price table: %s does not say which page its price stands on", name))
+		}
+	}
 	return t, errors.Join(faults...)
+}
+
+// Unseen are the prices that no page was seen to show, in order of their names.
+func (t Table) Unseen() []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(t.SKUs)), func(name string) bool { return t.SKUs[name].Seen != "" })
 }
 
 // Set replaces factors; one that the table does not have is an error.
@@ -76,7 +90,7 @@ func (t *Table) Set(factors map[string]float64) error {
 	return nil
 }
 
-// Line is what one SKU costs a month.
+// Line is what one SKU costs a month; Page and Seen as in SKU.
 type Line struct {
 	SKU   string  `json:"sku"`
 	What  string  `json:"what"`
@@ -84,6 +98,8 @@ type Line struct {
 	Units float64 `json:"units"`
 	Free  float64 `json:"free"`
 	Cost  float64 `json:"cost"`
+	Page  string  `json:"page"`
+	Seen  string  `json:"seen,omitempty"`
 }
 
 // Month is what a month costs at a number of photos a day.
@@ -110,7 +126,7 @@ func (t Table) Month(photos float64) Month {
 	m := Month{Photos: photos}
 	for _, name := range slices.Sorted(maps.Keys(t.SKUs)) {
 		s := t.SKUs[name]
-		l := Line{SKU: name, What: s.What, Unit: s.Unit, Units: units[name], Free: s.Free, Cost: s.Price * max(0, units[name]-s.Free)}
+		l := Line{SKU: name, What: s.What, Unit: s.Unit, Units: units[name], Free: s.Free, Cost: s.Price * max(0, units[name]-s.Free), Page: Site + s.Page, Seen: s.Seen}
 		m.Total += l.Cost
 		m.Lines = append(m.Lines, l)
 	}

@@ -12,8 +12,8 @@ const small = `
 date: 2026-11-23
 currency: USD
 skus:
-  cpu: {what: processors, unit: s, price: 2, free: 100}
-  rows: {what: rows, unit: rows, price: 1, free: 0}
+  cpu: {what: processors, unit: s, price: 2, free: 100, page: run/pricing, seen: 2026-08}
+  rows: {what: rows, unit: rows, price: 1, free: 0, page: storage/pricing}
 uses:
   - {by: detector, sku: cpu, photo: 1, times: cpus}
   - {by: drift, sku: cpu, rest: 10, loop: 5}
@@ -60,11 +60,21 @@ func TestSet_refusesWhatIsNoFactor(t *testing.T) {
 }
 
 func TestParse_reportsEveryFaultAtOnce(t *testing.T) {
-	_, err := Parse([]byte(strings.NewReplacer("sku: rows", "sku: tables", "times: cpus", "times: gpus").Replace(small)))
-	for _, want := range []string{`"tables"`, `"gpus"`} {
+	_, err := Parse([]byte(strings.NewReplacer("sku: rows", "sku: tables", "times: cpus", "times: gpus", ", page: storage/pricing", "").Replace(small)))
+	for _, want := range []string{`"tables"`, `"gpus"`, "rows does not say which page"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error does not name %s: %v", want, err)
 		}
+	}
+}
+
+func TestUnseen_areThePricesThatNoPageShowed(t *testing.T) {
+	table, err := Parse([]byte(small))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := table.Unseen(); len(got) != 1 || got[0] != "rows" {
+		t.Errorf("%v, want rows", got)
 	}
 }
 
