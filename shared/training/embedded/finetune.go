@@ -48,7 +48,7 @@ func newAdapted(data Data, r Recipe) (*adapted, Recipe, error) {
 	if r.Cut != autoCut {
 		return a, r, nil
 	}
-	if _, _, err := a.trainable(1); err != nil { // attention in the neck has no gradient here
+	if _, _, err := a.trainable(1); err != nil { // a layer whose gradient is not known here
 		a.trunk, a.maps, err = m.Trunk(pretrained.Neck, r.ImageSize)
 		return a, r, err
 	}

@@ -263,8 +263,15 @@ func TestGradient_ofLayersThatWereTrainedBefore(t *testing.T) {
 			r := rand.New(rand.NewPCG(5, 5))
 			return b.Affine(x, random(r, 8, 1), random(r, 8, 1))
 		}),
+		"attention of two heads": around(func(b *graph.Builder, x graph.Tensor) graph.Tensor {
+			n, area := x.Shape[0], x.Shape[2]*x.Shape[3]
+			parts := b.Split(2, b.Reshape(x, n, 2, 4, area), 1, 1, 2)
+			scores := b.MatMul(b.Transpose(b.Scale(parts[0], 0.7), 0, 1, 3, 2), parts[1])
+			mixed := b.MatMul(parts[2], b.Transpose(b.Softmax(scores), 0, 1, 3, 2))
+			return b.Reshape(mixed, n, 4, x.Shape[2], x.Shape[3])
+		}),
 		"split, one part unread": around(func(b *graph.Builder, x graph.Tensor) graph.Tensor {
-			parts := b.Split(x, 3, 2, 3)
+			parts := b.Split(1, x, 3, 2, 3)
 			return b.Concat(1, b.Add(parts[0], parts[2]), parts[2])
 		}),
 	} {

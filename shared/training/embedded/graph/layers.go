@@ -176,13 +176,13 @@ func (b *Builder) MaxPool(x Tensor, side int) Tensor {
 	return y
 }
 
-// Split cuts channels into parts of the given sizes.
-func (b *Builder) Split(x Tensor, sizes ...int) []Tensor {
-	names := b.ops("Split", onnx.Attributes{"axis": 1}, len(sizes), x.Name, b.Ints(sizes...))
+// Split cuts an axis into parts of the given sizes.
+func (b *Builder) Split(axis int, x Tensor, sizes ...int) []Tensor {
+	names := b.ops("Split", onnx.Attributes{"axis": axis}, len(sizes), x.Name, b.Ints(sizes...))
 	parts := make([]Tensor, len(sizes))
 	for i, n := range sizes {
 		shape := append([]int(nil), x.Shape...)
-		shape[1] = n
+		shape[axis] = n
 		parts[i] = Tensor{names[i], shape}
 	}
 	b.tape = append(b.tape, func() {
@@ -194,7 +194,7 @@ func (b *Builder) Split(x Tensor, sizes ...int) []Tensor {
 			}
 			ds[i] = d
 		}
-		b.addGradient(x.Name, b.Op("Concat", onnx.Attributes{"axis": 1}, ds...))
+		b.addGradient(x.Name, b.Op("Concat", onnx.Attributes{"axis": axis}, ds...))
 	})
 	return parts
 }

@@ -38,6 +38,9 @@ func (m *Model) predictions() ([]prediction, error) {
 		switch n.Op {
 		case "Conv":
 			w, known := g.Constants[n.Inputs[1]]
+			if known && w.Element == onnx.ElementFloat16 {
+				return nil, errors.New("has weights in half precision; start from the float32 export")
+			}
 			if !known || w.Element != onnx.ElementFloat || len(w.Shape) != 4 {
 				return nil, fmt.Errorf("has a convolution whose weights %q are no float32 values in the file", n.Inputs[1])
 			}

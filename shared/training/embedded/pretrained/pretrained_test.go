@@ -1,10 +1,12 @@
 package pretrained_test
 
 import (
+	"bytes"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -140,6 +142,7 @@ func checkHead(t *testing.T, m *pretrained.Model, cut pretrained.Cut) {
 	if worst > 1e-4 {
 		t.Errorf("%s: the head that learns differs from the model by %g", cut, worst)
 	}
+	checkBatch(t, m, cut, maps, features, size, weights, got[0].Data)
 	// What is exported says the same, decoded.
 	export := m.Export(b.Params(), weights, []string{"a", "b"}, nil)
 	decoded := run(t, export, []string{network.InputName}, []string{network.OutputName}, tensor(t, image, 1, 3, size, size))[0].Data
@@ -154,6 +157,43 @@ func checkHead(t *testing.T, m *pretrained.Model, cut pretrained.Cut) {
 		score := 1 / (1 + math.Exp(-float64(want[0].Data[4*n+a])))
 		if math.Abs(float64(decoded[4*n+a])-score) > 1e-4 {
 			t.Fatalf("%s: anchor %d scores %g exported, %g in the trainer", cut, a, decoded[4*n+a], score)
+		}
+	}
+}
+
+// checkBatch has two equal photos learn at once: each gives what one alone gives,
+// and every layer that learns has a gradient.
+func checkBatch(t *testing.T, m *pretrained.Model, cut pretrained.Cut, maps []pretrained.Map, features []*session.Tensor, size int, weights, alone []float32) {
+	t.Helper()
+	b := graph.New()
+	out, err := m.Head(b, maps, 2, size, 2, 0.5)
+	if err != nil {
+		t.Fatal(cut, err)
+	}
+	pair := b.Train(out)
+	inputs := []*session.Tensor{tensor(t, weights, len(weights))}
+	for i, f := range features {
+		inputs = append(inputs, tensor(t, slices.Concat(f.Data, f.Data), 2, maps[i].Channels, size/maps[i].Stride, size/maps[i].Stride))
+	}
+	forward := run(t, pair.Forward, pair.ForwardInputs, pair.ForwardOutputs, inputs...)
+	for i, v := range forward[0].Data {
+		if want := float64(alone[i%len(alone)]); math.Abs(float64(v)-want) > 1e-3*(1+math.Abs(want)) {
+			t.Fatalf("%s: output %d of two photos is %g, of one alone %g", cut, i, v, want)
+		}
+	}
+	r := rand.New(rand.NewPCG(3, 4))
+	d := make([]float32, len(forward[0].Data))
+	for i := range d {
+		d[i] = float32(r.NormFloat64())
+	}
+	gradient := run(t, pair.Backward, pair.BackwardInputs, pair.BackwardOutputs, slices.Concat([]*session.Tensor{tensor(t, d, out.Shape...)}, inputs, forward[pair.Kept:])...)[0].Data
+	for _, p := range b.Params() {
+		sum := 0.0
+		for _, v := range gradient[p.Offset : p.Offset+p.Size] {
+			sum += math.Abs(float64(v))
+		}
+		if !(sum > 0) || math.IsInf(sum, 0) {
+			t.Errorf("%s: the gradient of layer %s adds up to %g", cut, p.Name, sum)
 		}
 	}
 }
@@ -211,6 +251,9 @@ func TestOpen_refusesInWords(t *testing.T) {
 		{"quantised", model(onnx.Model{Nodes: []onnx.Node{conv, {Op: "DequantizeLinear", Inputs: []string{"map"}, Outputs: []string{"out"}}}}), pretrained.Unsupported, "quantised"},
 		{"one layer for all, as YOLOv5 has", model(onnx.Model{Nodes: []onnx.Node{conv, {Op: "Sigmoid", Inputs: []string{"map"}, Outputs: []string{"out"}}}}), pretrained.Unsupported, "one for boxes and one for classes"},
 		{"an old operator set", model(onnx.Model{Opset: 9, Nodes: []onnx.Node{conv, {Op: "Sigmoid", Inputs: []string{"map"}, Outputs: []string{"out"}}}}), pretrained.Unsupported, "operator set 9"},
+		{"of half-precision weights", bytes.Replace(model(onnx.Model{Nodes: []onnx.Node{conv, {Op: "Sigmoid", Inputs: []string{"map"}, Outputs: []string{"out"}}}}),
+			[]byte{8, 4, 8, 3, 8, 1, 8, 1, 16, onnx.ElementFloat}, []byte{8, 4, 8, 3, 8, 1, 8, 1, 16, onnx.ElementFloat16}, 1), pretrained.Unsupported, "half precision"},
+		{"a page of the web", []byte("<!DOCTYPE html><html><head><title>Sign in</title>"), pretrained.Unreadable, "not an ONNX file"},
 		{"of grey photos", model(onnx.Model{Inputs: []onnx.Value{{Name: "images", Shape: []any{1, 1, 64, 64}}}, Nodes: []onnx.Node{conv, {Op: "Sigmoid", Inputs: []string{"map"}, Outputs: []string{"out"}}}}), pretrained.Unsupported, "three channels"},
 		{"of two inputs", model(onnx.Model{Inputs: []onnx.Value{image, {Name: "more"}}, Nodes: []onnx.Node{conv, {Op: "Sigmoid", Inputs: []string{"map"}, Outputs: []string{"out"}}}}), pretrained.Unsupported, "2 inputs"},
 	} {

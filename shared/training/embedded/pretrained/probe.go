@@ -56,8 +56,7 @@ func (m *Model) free() bool {
 
 // probe is a picture of coarse patches, so that scores and boxes differ from
 // place to place, in the range that the model wants.
-func (m *Model) probe() []float32 {
-	side := m.probeSide()
+func (m *Model) probe(side int) []float32 {
 	r := rand.New(rand.NewPCG(1, 0))
 	pix := make([]float32, 3*side*side)
 	for i := range pix {
@@ -80,14 +79,36 @@ func (m *Model) probe() []float32 {
 
 // ask runs a part of the model on the probe.
 func (m *Model) ask(outputs []string) ([]*session.Tensor, error) {
-	side := m.probeSide()
+	return m.askAt(m.probeSide(), outputs)
+}
+
+// shapes are those of tensors for one photo of side pixels.
+func (m *Model) shapes(side int, tensors []string) (map[string][]int, error) {
+	if len(tensors) == 0 {
+		return nil, nil
+	}
+	out, err := m.askAt(side, tensors)
+	if err != nil {
+		return nil, err
+	}
+	defer session.Release(out)
+	shapes := map[string][]int{}
+	for i, o := range out {
+		for _, d := range o.Shape() {
+			shapes[tensors[i]] = append(shapes[tensors[i]], int(d))
+		}
+	}
+	return shapes, nil
+}
+
+func (m *Model) askAt(side int, outputs []string) ([]*session.Tensor, error) {
 	part := m.graph.Part([]onnx.Value{{Name: m.input, Shape: []any{1, 3, side, side}}}, outputs)
 	s, err := session.Open(part.Marshal(), []string{m.input}, outputs, 1)
 	if err != nil {
 		return nil, errs.Permanentf(Unsupported, "the starting model cannot be run: %w", err)
 	}
 	defer s.Close()
-	image, err := session.NewTensor(m.probe(), 1, 3, side, side)
+	image, err := session.NewTensor(m.probe(side), 1, 3, side, side)
 	if err != nil {
 		return nil, err
 	}
