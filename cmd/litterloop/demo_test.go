@@ -90,7 +90,7 @@ func TestDemo_closesTheLoopAndTellsTheSameAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !first.Closed || len(first.Models) != 2 || first.Drift.Verdict != "drift" || first.Retrain.Decision != "fired" {
+	if !first.Closed || first.Ending != demo.Replaced || len(first.Models) != 2 || first.Drift.Verdict != "drift" || first.Retrain.Decision != "fired" {
 		t.Errorf("the loop did not close: %+v", first)
 	}
 	checkTraces(t, state)

@@ -66,33 +66,45 @@ func (s *story) unseen(ctx context.Context, snap client.Snapshot) ([]Photo, erro
 	return photos, nil
 }
 
-func (s *story) score(ctx context.Context, prefix string, photos []Photo, show func(done, total int, format string, args ...any)) (float64, error) {
-	p, err := modelpackage.Load(ctx, s.loop.Bucket(s.loop.Models), prefix)
+func (s *story) score(ctx context.Context, prefix string, photos []Photo, show show) (float64, error) {
+	truths, err := s.answers(ctx, prefix, photos, s.material.Classes, show)
 	if err != nil {
 		return 0, err
+	}
+	return engine.Score(s.material.Classes, truths).MAP50, nil
+}
+
+type show = func(done, total int, format string, args ...any)
+
+// answers are what a packaged model finds on photos, beside their labels; classes
+// number both.
+func (s *story) answers(ctx context.Context, prefix string, photos []Photo, classes []string, show show) ([]job.Truth, error) {
+	p, err := modelpackage.Load(ctx, s.loop.Bucket(s.loop.Models), prefix)
+	if err != nil {
+		return nil, err
 	}
 	onnx, err := p.Read(ctx, modelpackage.ModelFile)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	d, err := engine.Open(onnx)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer d.Close()
 	var truths []job.Truth
 	for i, photo := range photos {
 		data, err := photo.Load()
 		if err != nil {
-			return 0, fmt.Errorf("load %s: %w", photo.Name, err)
+			return nil, fmt.Errorf("load %s: %w", photo.Name, err)
 		}
 		a, err := d.Detect(ctx, data, job.Query{Conf: 0.001, IoU: 0.7, MaxDet: 300})
 		if err != nil {
-			return 0, fmt.Errorf("detect on %s: %w", photo.Name, err)
+			return nil, fmt.Errorf("detect on %s: %w", photo.Name, err)
 		}
 		t := job.Truth{Found: a.Detections}
 		for j := range t.Found { // a model may number its classes otherwise
-			t.Found[j].ClassID = slices.Index(s.material.Classes, t.Found[j].Class)
+			t.Found[j].ClassID = slices.Index(classes, t.Found[j].Class)
 		}
 		for _, b := range photo.Boxes {
 			t.Boxes = append(t.Boxes, dataset.Box{Class: b.Class, X: b.X, Y: b.Y, W: b.W, H: b.H})
@@ -100,5 +112,5 @@ func (s *story) score(ctx context.Context, prefix string, photos []Photo, show f
 		truths = append(truths, t)
 		show(i+1, len(photos), "%d of %d photos", i+1, len(photos))
 	}
-	return engine.Score(s.material.Classes, truths).MAP50, nil
+	return truths, nil
 }

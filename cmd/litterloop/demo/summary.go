@@ -18,7 +18,9 @@ import (
 
 // Summary is how the story ended.
 type Summary struct {
-	Closed  bool              `json:"closed"`
+	Closed  bool              `json:"closed"` // every act came to its end, whichever
+	Ending  Ending            `json:"ending"`
+	Gate    Verdict           `json:"gate"` // on the last model
 	Dataset DatasetSummary    `json:"dataset"`
 	Models  []ModelSummary    `json:"models"`
 	NewKind NewKind           `json:"new_kind"`
@@ -129,6 +131,9 @@ func (s *story) summary(ctx context.Context) (sum Summary, err error) {
 	if err := s.newest(ctx, snap, sum.Models); err != nil {
 		return sum, err
 	}
+	if sum.Gate, err = s.verdict(ctx, snap); err != nil {
+		return sum, err
+	}
 	if sum.NewKind, err = s.compare(ctx, snap); err != nil {
 		return sum, err
 	}
@@ -170,7 +175,12 @@ func (s *story) summary(ctx context.Context) (sum Summary, err error) {
 		"drift_report":    html,
 		"data_set_report": s.at(s.loop.Datasets, dataset.VersionObject(v.ID, "report.html")),
 	}
-	sum.Closed = slices.Contains(sum.Models[len(sum.Models)-1].Aliases, "staging") && len(sum.Models) > 1 && sum.Serving.Errors == 0 && sum.Events.Dead == 0
+	sum.Ending = Replaced
+	serves := sum.Gate.Version
+	if !sum.Gate.Passed {
+		sum.Ending, serves = Kept, sum.Gate.Against
+	}
+	sum.Closed = snap.Aliases["staging"] == serves && len(sum.Models) > 1 && sum.Serving.Errors == 0 && sum.Events.Dead == 0
 	if !sum.Closed {
 		return sum, fmt.Errorf("the loop did not close: see the summary")
 	}
@@ -203,8 +213,7 @@ func (s *story) link(address string) string {
 
 // Print writes the summary for people.
 func (sum Summary) Print(w io.Writer, state string) {
-	last := sum.Models[len(sum.Models)-1]
-	fmt.Fprintf(w, "\nThe loop closed.\n\n")
+	fmt.Fprintf(w, "\nThe loop closed: %s.\n\n", sum.Gate.Says)
 	fmt.Fprintf(w, "  data set     %.12s: %d photos, %d boxes, %d classes, %d photos held out\n", sum.Dataset.ID, sum.Dataset.Photos, sum.Dataset.Boxes, len(sum.Dataset.Classes), sum.Dataset.HeldOut)
 	for _, m := range sum.Models {
 		fmt.Fprintf(w, "  model %d      mAP50 %.3f, mAP50-95 %.3f on its own held-out photos", m.Version, m.MAP50, m.MAP5095)
@@ -219,5 +228,5 @@ func (sum Summary) Print(w io.Writer, state string) {
 	fmt.Fprintf(w, "  retraining   %s: %s\n", sum.Retrain.Decision, strings.Join(sum.Retrain.Reasons, ", "))
 	fmt.Fprintf(w, "  events       %d handled in %d deliveries, %d given up\n\n", sum.Events.Handled, sum.Events.Delivered, sum.Events.Dead)
 	fmt.Fprintf(w, "Start it again with  litterloop up --state %s  and look at\n\n", state)
-	fmt.Fprintf(w, "  the API of model %d     %s\n  the drift report       %s\n  the data set report    %s\n", last.Version, sum.Look["api"], sum.Look["drift_report"], sum.Look["data_set_report"])
+	fmt.Fprintf(w, "  the API of %s     %s\n  the drift report       %s\n  the data set report    %s\n", sum.Serving.Revision, sum.Look["api"], sum.Look["drift_report"], sum.Look["data_set_report"])
 }

@@ -82,8 +82,15 @@ func (s *story) follow(batch string, n int) func(context.Context) error {
 		if err := s.watch(ctx, "train", func(stage *progress.Stage, snap client.Snapshot) (string, error) { return trained(stage, snap, n) }); err != nil {
 			return err
 		}
-		if err := s.watch(ctx, "register", func(_ *progress.Stage, snap client.Snapshot) (string, error) { return registered(snap, n) }); err != nil {
+		refused := false
+		if err := s.watch(ctx, "register", func(_ *progress.Stage, snap client.Snapshot) (done string, err error) {
+			done, refused, err = registered(snap, n)
+			return done, err
+		}); err != nil {
 			return err
+		}
+		if refused {
+			return s.watch(ctx, "deploy", func(_ *progress.Stage, snap client.Snapshot) (string, error) { return kept(snap, n) })
 		}
 		return s.watch(ctx, "deploy", func(stage *progress.Stage, snap client.Snapshot) (string, error) { return deployed(stage, snap, n) })
 	}
@@ -166,19 +173,38 @@ func version(snap client.Snapshot, run string) *registry.Version {
 	return nil
 }
 
-func registered(snap client.Snapshot, n int) (string, error) {
+// registered waits for the gate's verdict on version n. That a later model is not
+// good enough is no failure of the loop: the model before it serves on.
+func registered(snap client.Snapshot, n int) (done string, refused bool, err error) {
 	v := version(snap, snap.Trainings[n-1].Run)
 	if v.Gate == nil {
+		return "", false, nil
+	}
+	if v.Gate.Passed {
+		return fmt.Sprintf("version %d, gate passed", v.Version), false, nil
+	}
+	var why []string
+	for _, r := range v.Gate.Reasons {
+		why = append(why, r.Message)
+	}
+	text := fmt.Sprintf("the gate refused version %d: %s", v.Version, strings.Join(why, "; "))
+	if v.Gate.Against == 0 || !honest(*v.Gate) {
+		return "", true, errors.New(text)
+	}
+	return text, true, nil
+}
+
+// kept waits until the refused training is over, and sees that nothing of it
+// reached the traffic.
+func kept(snap client.Snapshot, n int) (string, error) {
+	v := version(snap, snap.Trainings[n-1].Run)
+	if slices.ContainsFunc(snap.Rollouts, func(r rollout.Rollout) bool { return r.Version == v.Version }) {
+		return "", fmt.Errorf("version %d was refused by its gate and is being rolled out", v.Version)
+	}
+	if snap.Trainings[n-1].State == training.Running {
 		return "", nil
 	}
-	if !v.Gate.Passed {
-		var why []string
-		for _, r := range v.Gate.Reasons {
-			why = append(why, r.Message)
-		}
-		return "", fmt.Errorf("the gate refused version %d: %s", v.Version, strings.Join(why, "; "))
-	}
-	return fmt.Sprintf("version %d, gate passed", v.Version), nil
+	return fmt.Sprintf("nothing to deploy; @staging stays version %d", snap.Aliases["staging"]), nil
 }
 
 func deployed(stage *progress.Stage, snap client.Snapshot, n int) (string, error) {

@@ -171,6 +171,13 @@ func Score(classes []string, photos []job.Truth) modelpackage.Metrics {
 	return evaluation.Evaluate(classes, measured(photos))
 }
 
+// Difference is where b's mAP50-95 less a's lies for other photos of the same
+// kind; see evaluation.Difference. a and b are two detectors' answers on the same
+// photos.
+func Difference(classes []string, a, b []job.Truth) evaluation.Interval {
+	return evaluation.Difference(len(classes), measured(a), measured(b))
+}
+
 // Report implements job.Deps' Report: figures with their intervals and doubts,
 // precision and recall, the confusion of classes, and the worst photos.
 func Report(ctx context.Context, classes []string, trained []int, photos []job.Truth, open func(ctx context.Context, i int) ([]byte, error)) (map[string][]byte, error) {
