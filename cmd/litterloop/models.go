@@ -11,13 +11,14 @@ import (
 )
 
 type modelsCmd struct {
-	List   modelsListCmd   `cmd:"" default:"1" help:"List model versions, aliases and gates."`
-	Show   modelsShowCmd   `cmd:"" help:"Show a model: versions, aliases, and who moved them when and why."`
-	Alias  modelsAliasCmd  `cmd:"" help:"Make an alias name a version, or remove it; who and why are kept."`
-	Delete modelsDeleteCmd `cmd:"" help:"Delete a version, or a model; numbers are never given again."`
-	Export modelsExportCmd `cmd:"" help:"Copy models, versions, aliases and their runs to a directory or a tracking server."`
-	Import modelsImportCmd `cmd:"" help:"Copy models, versions, aliases and their runs from a directory or a tracking server."`
-	Fetch  modelsFetchCmd  `cmd:"" help:"Fetch a published detector to start trainings from."`
+	List    modelsListCmd    `cmd:"" default:"1" help:"List model versions, aliases and gates."`
+	Show    modelsShowCmd    `cmd:"" help:"Show a model: versions, aliases, and who moved them when and why."`
+	Alias   modelsAliasCmd   `cmd:"" help:"Make an alias name a version, or remove it; who and why are kept."`
+	Delete  modelsDeleteCmd  `cmd:"" help:"Delete a version, or a model; numbers are never given again."`
+	Restore modelsRestoreCmd `cmd:"" help:"Restore a model or a version that was deleted; without a name, list what can be."`
+	Export  modelsExportCmd  `cmd:"" help:"Copy models, versions, aliases and their runs to a directory or a tracking server."`
+	Import  modelsImportCmd  `cmd:"" help:"Copy models, versions, aliases and their runs from a directory or a tracking server."`
+	Fetch   modelsFetchCmd   `cmd:"" help:"Fetch a published detector to start trainings from."`
 }
 
 type modelsListCmd struct{}

@@ -153,7 +153,7 @@ func (c *modelsDeleteCmd) Run(ctx context.Context, g *globals) error {
 			return absent(err, "model", name)
 		}
 		return g.answer(map[string]any{"deleted": name, "who": who}, func(w io.Writer) {
-			fmt.Fprintln(w, "deleted", name, "- its number is never given again; what its run logged stays, and can be registered anew")
+			fmt.Fprintf(w, "deleted %s: `litterloop models restore %s` brings it back for some time; numbers are never given again, and what runs logged stays\n", name, name)
 		})
 	})
 }

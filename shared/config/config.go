@@ -20,6 +20,7 @@ import (
 	"github.com/litterloop/litterloop/shared/dataset"
 	"github.com/litterloop/litterloop/shared/drift"
 	"github.com/litterloop/litterloop/shared/errs"
+	"github.com/litterloop/litterloop/shared/registry"
 	"github.com/litterloop/litterloop/shared/registry/gate"
 	"github.com/litterloop/litterloop/shared/retrain"
 	"github.com/litterloop/litterloop/shared/rollout"
@@ -38,6 +39,7 @@ type Policy struct {
 	Dataset    dataset.Policy    `yaml:"dataset" json:"dataset"`
 	Validation validation.Policy `yaml:"validation" json:"validation"`
 	Train      Train             `yaml:"train" json:"train"`
+	Registry   registry.Policy   `yaml:"registry" json:"registry"`
 	Gate       gate.Policy       `yaml:"gate" json:"gate"`
 	Rollout    rollout.Policy    `yaml:"rollout" json:"rollout"`
 	Drift      drift.Policy      `yaml:"drift" json:"drift"`
@@ -75,6 +77,7 @@ func Default() Policy {
 		Dataset:    dataset.DefaultPolicy(),
 		Validation: validation.DefaultPolicy(),
 		Train:      Train{Policy: training.DefaultPolicy()},
+		Registry:   registry.DefaultPolicy(),
 		Gate:       gate.DefaultPolicy(),
 		Rollout:    rollout.DefaultPolicy(),
 		Drift:      drift.DefaultPolicy(),
@@ -134,7 +137,7 @@ func (p Policy) Validate() error {
 		err  error
 	}{
 		{"dataset", p.Dataset.Validate()}, {"validation", p.Validation.Validate()}, {"train", p.Train.Validate()},
-		{"gate", p.Gate.Validate()}, {"rollout", p.Rollout.Validate()}, {"drift", p.Drift.Validate()}, {"retrain", p.Retrain.Validate()},
+		{"registry", p.Registry.Validate()}, {"gate", p.Gate.Validate()}, {"rollout", p.Rollout.Validate()}, {"drift", p.Drift.Validate()}, {"retrain", p.Retrain.Validate()},
 	} {
 		if part.err != nil {
 			faults = append(faults, fmt.Errorf("%s: %w", part.name, part.err))

@@ -72,23 +72,33 @@ func TestRegistry_serversThatDie(t *testing.T) {
 						id := fmt.Sprintf("%d.%d", w, i)
 						n := 1 + random.IntN(20)
 						var err error
-						switch random.IntN(8) {
+						switch random.IntN(12) {
 						case 0, 1, 2:
 							var v registry.Version
-							v, err = r.Add(t.Context(), registry.Version{Model: name(), Source: "gs://b/" + id, Tags: map[string]string{"id": id}})
+							v, err = r.Add(t.Context(), name(), func(context.Context) (registry.Version, error) {
+								return registry.Version{Source: "gs://b/" + id, Tags: map[string]string{"id": id}}, nil
+							})
 							if err == nil {
 								mu.Lock()
 								given[id] = v.Version
 								mu.Unlock()
 							}
 						case 3:
-							_, err = r.RenameModel(t.Context(), name(), name())
+							_, _, err = r.RenameModel(t.Context(), name(), name())
 						case 4, 5:
 							err = r.SetAlias(t.Context(), name(), "staging", n, id, "random")
 						case 6:
 							err = r.DeleteVersion(t.Context(), name(), n, id)
 						case 7:
 							err = r.SetVersionTag(t.Context(), name(), n, "t", id)
+						case 8:
+							_, err = r.RestoreVersion(t.Context(), name(), n)
+						case 9:
+							if random.IntN(4) == 0 {
+								err = r.DeleteModel(t.Context(), name(), id)
+							}
+						case 10, 11:
+							_, err = r.RestoreModel(t.Context(), name(), id)
 						}
 						code, _ := errs.Reason(err)
 						if err != nil && !errors.Is(err, errDead) && !errors.Is(err, errs.NotFound) && code != fault.CodeExists {
@@ -99,6 +109,11 @@ func TestRegistry_serversThatDie(t *testing.T) {
 			}
 			wg.Wait()
 			r := registry.New(b, time.Now)
+			for i := range 3 { // one of them brings the model back, if it was deleted at the end
+				if _, err := r.RestoreModel(t.Context(), fmt.Sprint("m", i), "test"); err != nil && !errors.Is(err, errs.NotFound) {
+					t.Error(err)
+				}
+			}
 			models, _, err := r.SearchModels(t.Context(), "", nil, tracking.Page{Max: 100})
 			if err != nil || len(models) != 1 || models[0].Tags["who"] != "the first" {
 				t.Fatalf("the one model is now %+v, %v", models, err)

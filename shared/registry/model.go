@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/litterloop/litterloop/shared/blob"
 	"github.com/litterloop/litterloop/shared/errs"
@@ -80,13 +82,17 @@ func (r *Registry) create(ctx context.Context, name, description string, tags ma
 	}
 	now := r.now().UTC()
 	d := &document{
-		Model:  Model{Name: name, Description: description, Created: now, Updated: now, Tags: tags},
-		Folder: old.Folder, Epoch: old.Epoch, Arrived: old.Arrived, generation: old.generation,
+		Model:    Model{Name: name, Description: description, Created: now, Updated: now, Tags: tags},
+		contents: contents{Folder: old.Folder},
+		Graves:   old.Graves, Arrived: old.Arrived, generation: old.generation,
+	}
+	if old.generation != blob.Absent {
+		d.Epochs = max(old.Epochs, old.Epoch) + 1
+		d.Epoch = d.Epochs
 	}
 	if old.Moved != nil { // its folder went with the model that was here
-		d.Folder, d.Epoch = name+"~"+uuid.NewString()[:8], 0
-	}
-	if old.Moved == nil {
+		d.Folder = name + "~" + uuid.NewString()[:8]
+	} else {
 		d.Moves = old.Moves
 	}
 	return d, r.write(ctx, d)
@@ -107,16 +113,27 @@ func (r *Registry) ensureModel(ctx context.Context, model string) (*document, er
 	}
 }
 
-// Describe changes a model's description.
-func (r *Registry) Describe(ctx context.Context, model, description string) (Model, error) {
-	d, err := r.update(ctx, model, func(d *document) error {
+// Describe changes a model's description, and returns the model and its newest
+// version in each stage.
+func (r *Registry) Describe(ctx context.Context, model, description string) (Model, []Version, error) {
+	for {
+		d, refs, err := r.loadRefs(ctx, model)
+		if err != nil {
+			return Model{}, nil, err
+		}
 		d.Description, d.Updated = description, r.now().UTC()
-		return nil
-	})
-	if err != nil {
-		return Model{}, err
+		var versions []Version
+		g, gctx := errgroup.WithContext(ctx)
+		g.Go(func() error { return r.write(gctx, d) })
+		g.Go(func() (err error) { versions, err = r.readVersions(gctx, d, d.newestRefs(refs)); return err })
+		err = g.Wait()
+		if err == nil {
+			return d.Model, newest(d.Model, versions, nil), nil
+		}
+		if !errors.Is(err, errs.Conflict) || ctx.Err() != nil {
+			return Model{}, nil, fmt.Errorf("describe model %q: %w", model, err)
+		}
 	}
-	return d.Model, nil
 }
 
 // SetModelTag adds a tag to a model or replaces it.
@@ -153,18 +170,18 @@ func set(m *map[string]string, key, value string) {
 	(*m)[key] = value
 }
 
-// DeleteModel deletes a model with its versions and aliases.
+// DeleteModel deletes a model with its versions and aliases; RestoreModel brings
+// it back, until it is purged.
 func (r *Registry) DeleteModel(ctx context.Context, model, who string) error {
 	_, err := r.update(ctx, model, func(d *document) error {
-		for _, alias := range slices.Sorted(maps.Keys(d.Aliases)) {
+		had := maps.Clone(d.Aliases)
+		for _, alias := range slices.Sorted(maps.Keys(had)) {
 			if err := r.moveAlias(ctx, d, Move{Alias: alias, Who: who, Why: "the model was deleted"}); err != nil {
 				return err
 			}
 		}
-		d.Deleted = true
-		d.Epoch++
-		d.Updated = r.now().UTC()
-		d.Description, d.Tags, d.Aliases, d.Stages, d.Removed = "", nil, nil, nil, nil
+		d.Aliases = had
+		d.bury(deletion{Who: who, Time: r.now().UTC()})
 		return nil
 	})
 	return err
@@ -180,42 +197,66 @@ type rename struct {
 	Generation int64  `json:"generation"` // of the document there, which has no model
 }
 
-// RenameModel gives a model a name that nothing has.
-func (r *Registry) RenameModel(ctx context.Context, model, name string) (Model, error) {
-	if err := errors.Join(checkModel(model), checkModel(name)); err != nil {
-		return Model{}, err
+// RenameModel gives a model a name that nothing has, and returns it with its
+// newest version in each stage.
+func (r *Registry) RenameModel(ctx context.Context, model, name string) (Model, []Version, error) {
+	if err := cmp.Or(checkModel(model), checkModel(name)); err != nil {
+		return Model{}, nil, err
 	}
 	for {
-		there, err := r.read(ctx, name)
-		if err != nil {
-			return Model{}, fmt.Errorf("registered model %q: %w", name, err)
-		}
-		d, err := r.load(ctx, model)
-		if err != nil {
-			return Model{}, err
-		}
-		if there.generation != blob.Absent && !there.Deleted {
-			if there.Moved == nil || name == model {
-				return Model{}, taken(name)
-			}
-			if err := r.settle(ctx, there); err != nil {
-				return Model{}, err
-			}
-			continue
-		}
-		d.Folder = d.folder()
-		d.Moved = &rename{ID: uuid.NewString(), To: name, Generation: there.generation}
-		err = r.write(ctx, d)
+		moved, versions, err := r.rename(ctx, model, name)
 		if err == nil {
-			var moved *document
-			if moved, err = r.arrive(ctx, d, there); err == nil {
-				return moved.Model, nil
-			}
+			return moved.Model, newest(moved.Model, versions, nil), nil
 		}
 		if !errors.Is(err, errs.Conflict) || ctx.Err() != nil {
-			return Model{}, fmt.Errorf("rename model %q: %w", model, err)
+			return Model{}, nil, fmt.Errorf("rename model %q: %w", model, err)
 		}
 	}
+}
+
+// rename tries once; errs.Conflict when somebody else was at either name.
+func (r *Registry) rename(ctx context.Context, model, name string) (moved *document, versions []Version, err error) {
+	var d, there *document
+	var refs []versionRef
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) { there, err = r.read(gctx, name); return err })
+	g.Go(func() (err error) { d, err = r.load(gctx, model); return err })
+	g.Go(func() (err error) { refs, err = r.refs(gctx, model); return err }) // most models lie where their name says
+	if err := g.Wait(); err != nil {
+		return nil, nil, err
+	}
+	if there.Moved != nil && !there.Deleted && d.arrived(there) { // goes back to where it came from
+		there = there.left()
+	}
+	if there.generation != blob.Absent && !there.Deleted {
+		if there.Moved == nil || name == model {
+			return nil, nil, taken(name)
+		}
+		if err := r.settle(ctx, there); err != nil {
+			return nil, nil, err
+		}
+		return nil, nil, errs.Conflict // look again
+	}
+	d.Folder = d.folder()
+	d.Moved = &rename{ID: uuid.NewString(), To: name, Generation: there.generation}
+	g, gctx = errgroup.WithContext(ctx)
+	g.Go(func() error { return r.write(gctx, d) })
+	if d.Folder != model {
+		g.Go(func() (err error) { refs, err = r.refs(gctx, d.Folder); return err })
+	}
+	if err := g.Wait(); err != nil {
+		return nil, nil, err
+	}
+	g, gctx = errgroup.WithContext(ctx)
+	g.Go(func() (err error) { moved, err = r.arrive(gctx, d, there); return err })
+	g.Go(func() (err error) { versions, err = r.readVersions(gctx, d, d.newestRefs(refs)); return err })
+	if err := g.Wait(); err != nil {
+		return nil, nil, err
+	}
+	for i := range versions {
+		versions[i].Model = name
+	}
+	return moved, versions, nil
 }
 
 // arrive writes the model of d, which is on its way, to its new name, where
@@ -225,6 +266,13 @@ func (r *Registry) arrive(ctx context.Context, d, there *document) (*document, e
 	moved.Name, moved.Moved, moved.generation = d.Moved.To, nil, d.Moved.Generation
 	moved.Updated = r.now().UTC()
 	moved.Arrived = append(slices.Clone(there.Arrived), d.Moved.ID)
+	moved.Epochs = max(moved.Epochs, moved.Epoch, there.Epochs, there.Epoch)
+	moved.Graves = slices.Clone(there.Graves)
+	for i, g := range moved.Graves {
+		if g.Folder == there.folder() && there.Moved == nil {
+			moved.Graves[i].Moves = there.Moves
+		}
+	}
 	return moved, r.write(ctx, moved)
 }
 
@@ -234,7 +282,7 @@ func (r *Registry) settle(ctx context.Context, d *document) error {
 	if err != nil {
 		return err
 	}
-	arrived := slices.Contains(there.Arrived, d.Moved.ID)
+	arrived := there.arrived(d)
 	if !arrived && there.generation == d.Moved.Generation {
 		_, err := r.arrive(ctx, d, there)
 		if errors.Is(err, errs.Conflict) {
@@ -245,15 +293,29 @@ func (r *Registry) settle(ctx context.Context, d *document) error {
 		}
 		arrived = true
 	}
-	left := d.clone()
-	if arrived {
-		left.Deleted = true
-		left.Model = Model{Name: d.Name, Created: d.Created, Updated: d.Updated}
-	} else {
-		left.Moved = nil // another model came to that name first
+	left := d.left()
+	if !arrived { // another model came to that name first
+		left = d.clone()
+		left.Moved = nil
 	}
 	if err := r.write(ctx, left); err != nil && !errors.Is(err, errs.Conflict) {
 		return err
 	}
 	return nil
+}
+
+// left is what d is once its model has arrived elsewhere.
+func (d *document) left() *document {
+	left := d.clone()
+	left.Deleted = true
+	left.Model = Model{Name: d.Name, Created: d.Created, Updated: d.Updated}
+	left.Removed, left.Tombstones = nil, nil
+	// Graves in the folder that went are given up: it is another name's.
+	left.Graves = slices.DeleteFunc(left.Graves, func(g grave) bool { return g.Folder == d.folder() })
+	return left
+}
+
+// arrived tells whether the rename that from tells of has ended in d.
+func (d *document) arrived(from *document) bool {
+	return d.Name == from.Moved.To && slices.Contains(d.Arrived, from.Moved.ID)
 }

@@ -50,7 +50,7 @@ type Registry struct {
 	now    func() time.Time
 
 	versions *lru.Cache[string, Version] // by object and generation
-	models   *lru.Cache[string, document]
+	models   *lru.Cache[string, *document]
 }
 
 // cachedDocuments is how many documents of each kind stay in memory.
@@ -60,7 +60,7 @@ const cachedDocuments = 4096
 func New(b blob.Bucket, now func() time.Time) *Registry {
 	r := &Registry{bucket: b, now: now}
 	r.versions, _ = lru.New[string, Version](cachedDocuments) // fails of a size below 1 alone
-	r.models, _ = lru.New[string, document](cachedDocuments)
+	r.models, _ = lru.New[string, *document](cachedDocuments)
 	return r
 }
 
@@ -97,14 +97,22 @@ type Move struct {
 // document is the document of a name.
 type document struct {
 	Model
-	Folder  string   `json:"folder,omitempty"`  // empty: the model's name
-	Epoch   int      `json:"epoch,omitempty"`   // how often it was deleted: older versions do not count
+	contents
+	Epochs  int      `json:"epochs,omitempty"`  // newest epoch that was given to a model here
 	Deleted bool     `json:"deleted,omitempty"` // nothing has this name
-	Removed []int    `json:"removed,omitempty"` // versions that were deleted
+	Graves  []grave  `json:"graves,omitempty"`  // models that had it and can be restored, newest last
 	Moved   *rename  `json:"moved,omitempty"`   // the model is on its way to another name, or has gone there
 	Arrived []string `json:"arrived,omitempty"` // ids of the renames that ever ended here
 
 	generation int64
+}
+
+// contents tell which versions of a folder are a model's.
+type contents struct {
+	Folder     string            `json:"folder,omitempty"`     // empty: the model's name
+	Epoch      int               `json:"epoch,omitempty"`      // of the versions that count: one for each model that ever had the folder
+	Removed    []int             `json:"removed,omitempty"`    // versions that were deleted
+	Tombstones map[int]tombstone `json:"tombstones,omitempty"` // of those that can be restored
 }
 
 func (d *document) folder() string {
@@ -118,6 +126,7 @@ func (d *document) clone() *document {
 	c := *d
 	c.Tags, c.Aliases, c.Stages = maps.Clone(d.Tags), maps.Clone(d.Aliases), maps.Clone(d.Stages)
 	c.Moves, c.Removed = slices.Clone(d.Moves), slices.Clone(d.Removed)
+	c.Tombstones, c.Graves = maps.Clone(d.Tombstones), slices.Clone(d.Graves)
 	return &c
 }
 

@@ -122,62 +122,70 @@ func (r *Registry) SearchVersions(ctx context.Context, filterString string, orde
 	return tracking.Slice(found, p)
 }
 
-// scan reads every model, and lists every folder's versions. What did not change
-// since it was read last is not read again.
-func (r *Registry) scan(ctx context.Context) (models []*document, refs map[string][]versionRef, err error) {
+// documents reads the document of every name, and lists every folder's versions.
+// What did not change since it was read last is not read again, so nothing may
+// change what is returned.
+func (r *Registry) documents(ctx context.Context) (all []*document, refs map[string][]versionRef, err error) {
 	refs = map[string][]versionRef{}
-	var documents []blob.Attrs
+	var objects []blob.Attrs
 	for a, err := range r.bucket.List(ctx, root) {
 		if err != nil {
 			return nil, nil, fmt.Errorf("list registered models: %w", err)
 		}
 		folder, rest, _ := strings.Cut(strings.TrimPrefix(a.Name, root), "/")
 		if rest == "model.json" {
-			documents = append(documents, a)
+			objects = append(objects, a)
 		} else if ref, ok := refOf(folder, a); ok {
 			refs[folder] = append(refs[folder], ref)
 		}
 	}
-	all := make([]*document, len(documents))
+	all = make([]*document, len(objects))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallel)
-	for i, a := range documents {
-		g.Go(func() (err error) {
-			all[i], err = r.scanned(gctx, a)
-			return err
+	for i, a := range objects {
+		key := fmt.Sprintf("%s#%d", a.Name, a.Generation)
+		if known, ok := r.models.Get(key); ok {
+			all[i] = known
+			continue
+		}
+		g.Go(func() error {
+			d := &document{}
+			generation, err := blob.ReadJSON(gctx, r.bucket, a.Name, d)
+			if err != nil {
+				return fmt.Errorf("registered model: %w", err)
+			}
+			d.generation = generation
+			if all[i] = d; generation == a.Generation {
+				r.models.Add(key, d)
+			}
+			return nil
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return nil, nil, err
-	}
-	return slices.DeleteFunc(all, func(d *document) bool { return d == nil }), refs, nil
+	return all, refs, g.Wait()
 }
 
-// scanned returns the model of a document that was listed; nil when it has none.
-func (r *Registry) scanned(ctx context.Context, a blob.Attrs) (*document, error) {
-	key := fmt.Sprintf("%s#%d", a.Name, a.Generation)
-	d, ok := r.models.Get(key)
-	if !ok {
-		generation, err := blob.ReadJSON(ctx, r.bucket, a.Name, &d)
-		if err != nil {
-			return nil, fmt.Errorf("registered model: %w", err)
-		}
-		d.generation = generation
-		if generation == a.Generation {
-			r.models.Add(key, d)
+// scan reads every model that is there, and lists every folder's versions.
+func (r *Registry) scan(ctx context.Context) (models []*document, refs map[string][]versionRef, err error) {
+	all, refs, err := r.documents(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, d := range all {
+		switch {
+		case d.Deleted:
+		case d.Moved == nil:
+			models = append(models, d.clone())
+		case slices.ContainsFunc(all, func(there *document) bool { return there.arrived(d) }):
+		default: // on its way to another name
+			now, err := r.load(ctx, d.Name)
+			if err == nil {
+				models = append(models, now)
+			} else if !errors.Is(err, errs.NotFound) {
+				return nil, nil, err
+			}
 		}
 	}
-	if d.Moved != nil && !d.Deleted {
-		now, err := r.load(ctx, d.Name)
-		if errors.Is(err, errs.NotFound) {
-			return nil, nil
-		}
-		return now, err
-	}
-	if d.Deleted {
-		return nil, nil
-	}
-	return d.clone(), nil
+	return models, refs, nil
 }
 
 // Number implements filter.Subject.

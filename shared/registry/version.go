@@ -2,12 +2,14 @@ package registry
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -123,16 +125,21 @@ func (r *Registry) Create(ctx context.Context, v Version) (Version, error) {
 	return r.register(ctx, d, refs, v, true)
 }
 
-// Add registers v of a model that is there, under the next free number, however
-// often its run has versions already.
-func (r *Registry) Add(ctx context.Context, v Version) (Version, error) {
-	if err := checkTags(v.Tags); err != nil {
+// Add registers a version of a model that is there, under the next free number,
+// however often its run has versions already. describe says what the version is;
+// it runs while the model is read, and its error goes first.
+func (r *Registry) Add(ctx context.Context, model string, describe func(context.Context) (Version, error)) (Version, error) {
+	var d *document
+	var refs []versionRef
+	var missing error
+	var read sync.WaitGroup
+	read.Go(func() { d, refs, missing = r.loadRefs(ctx, model) })
+	v, err := describe(ctx)
+	read.Wait()
+	if err := cmp.Or(err, checkTags(v.Tags), missing); err != nil {
 		return Version{}, err
 	}
-	d, refs, err := r.loadRefs(ctx, v.Model)
-	if err != nil {
-		return Version{}, err
-	}
+	v.Model = model
 	return r.register(ctx, d, refs, v, false)
 }
 
@@ -380,7 +387,8 @@ func (r *Registry) DeleteVersionTag(ctx context.Context, model string, n int, ke
 	return err
 }
 
-// DeleteVersion deletes version n, and with it the aliases that name it.
+// DeleteVersion deletes version n, and with it the aliases that name it;
+// RestoreVersion brings it back, until it is purged.
 func (r *Registry) DeleteVersion(ctx context.Context, model string, n int, who string) error {
 	if _, err := r.Get(ctx, model, n); err != nil {
 		return err
@@ -389,14 +397,22 @@ func (r *Registry) DeleteVersion(ctx context.Context, model string, n int, who s
 		if d.removed(n) {
 			return noVersion(model, n)
 		}
-		for _, alias := range d.AliasesOf(n) {
+		t := tombstone{deletion: deletion{Who: who, Time: r.now().UTC()}, Aliases: d.AliasesOf(n)}
+		if stage, ok := d.Stages[n]; ok {
+			t.Stage = &stage
+		}
+		for _, alias := range t.Aliases {
 			if err := r.moveAlias(ctx, d, Move{Alias: alias, Who: who, Why: fmt.Sprintf("version %d was deleted", n)}); err != nil {
 				return err
 			}
 		}
 		delete(d.Stages, n)
 		d.Removed = append(d.Removed, n)
-		d.Updated = r.now().UTC()
+		if d.Tombstones == nil {
+			d.Tombstones = map[int]tombstone{}
+		}
+		d.Tombstones[n] = t
+		d.Updated = t.Time
 		return nil
 	})
 	return err

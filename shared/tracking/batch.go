@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/litterloop/litterloop/shared/blob"
+	"github.com/litterloop/litterloop/shared/errs"
 	"github.com/litterloop/litterloop/shared/tracking/fault"
 )
 
@@ -119,7 +120,7 @@ func (s *Store) log(ctx context.Context, run string, b Batch) error {
 	// lets change about once a second.
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.append(ctx, run, s.uniqueSegment(), b.Metrics) })
-	g.Go(func() error { return s.logToModels(ctx, run, b.Metrics) })
+	g.Go(func() error { return s.logToModels(ctx, run, s.modelsOf(ctx, b.Metrics)) })
 	return g.Wait()
 }
 
@@ -137,6 +138,7 @@ func (s *Store) logTogether(ctx context.Context, run string, b Batch) error {
 	for _, t := range b.Tags {
 		tags[t.Key] = t.Value
 	}
+	models := s.modelsOf(ctx, b.Metrics)
 	_, err := s.update(ctx, run, func(d *document) error {
 		err := d.addParams(params, false)
 		if errors.Is(err, blob.ErrUnchanged) && len(b.Tags)+len(b.Metrics) > 0 {
@@ -157,21 +159,52 @@ func (s *Store) logTogether(ctx context.Context, run string, b Batch) error {
 	if err != nil {
 		return err
 	}
-	return s.logToModels(ctx, run, b.Metrics)
+	return s.logToModels(ctx, run, models)
 }
 
-// logToModels adds points to the logged models that they are of. A server that
-// dies before it leaves them to the run's next compaction.
-func (s *Store) logToModels(ctx context.Context, run string, points []Metric) error {
-	byModel := map[string][]ModelMetric{}
-	for _, m := range points {
-		if m.Model != "" {
-			byModel[m.Model] = append(byModel[m.Model], ModelMetric{Metric: m, Run: run})
+// modelPoints are points of a logged model, which is being read.
+type modelPoints struct {
+	points []Metric
+	model  func() (LoggedModel, error)
+}
+
+// modelsOf begins to read the logged models that points are of.
+func (s *Store) modelsOf(ctx context.Context, points []Metric) map[string]modelPoints {
+	byModel := map[string]modelPoints{}
+	for _, p := range points {
+		if p.Model == "" {
+			continue
 		}
+		m, ok := byModel[p.Model]
+		if !ok {
+			m.model = async(func() (LoggedModel, error) { return s.LoggedModel(ctx, p.Model, true) })
+		}
+		m.points = append(m.points, p)
+		byModel[p.Model] = m
 	}
+	return byModel
+}
+
+// logToModels adds a run's points to the logged models that they are of; of a
+// model that is not there the run keeps them all the same. A server that dies
+// before it leaves them to the run's next compaction.
+func (s *Store) logToModels(ctx context.Context, run string, models map[string]modelPoints) error {
 	g, ctx := errgroup.WithContext(ctx)
-	for model, metrics := range byModel {
-		g.Go(func() error { return s.addModelMetrics(ctx, model, metrics) })
+	for _, of := range models {
+		g.Go(func() error {
+			m, err := of.model()
+			if errors.Is(err, errs.NotFound) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			points := make([]ModelMetric, len(of.points))
+			for i, p := range of.points {
+				points[i] = ModelMetric{Metric: p, Run: run}
+			}
+			return s.addModelMetrics(ctx, m, points)
+		})
 	}
 	return g.Wait()
 }

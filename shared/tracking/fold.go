@@ -92,7 +92,7 @@ func (s *Store) fold(ctx context.Context, run string, t tail) (*foldedRun, error
 		return nil, err
 	}
 	d := st.document
-	if err := s.logToModels(ctx, run, st.fresh); err != nil && !errors.Is(err, errs.NotFound) {
+	if err := s.logToModels(ctx, run, s.modelsOf(ctx, st.fresh)); err != nil {
 		return nil, err
 	}
 	before := d.History

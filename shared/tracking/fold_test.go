@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/litterloop/litterloop/shared/blob"
 	"github.com/litterloop/litterloop/shared/blob/blobmem"
+	"github.com/litterloop/litterloop/shared/blob/blobtest"
 	"github.com/litterloop/litterloop/shared/tracking"
 )
 
@@ -169,53 +169,7 @@ func TestIndex_isRebuiltWhenMissing(t *testing.T) {
 	}
 }
 
-// slow is a bucket whose requests take 30 ms, as Cloud Storage's do.
-type slow struct{ *blobmem.Bucket }
-
 const latency = 30 * time.Millisecond
-
-func (s slow) Fetch(ctx context.Context, name string) ([]byte, int64, error) {
-	time.Sleep(latency)
-	return blob.Fetch(ctx, s.Bucket, name)
-}
-
-func (s slow) Open(ctx context.Context, name string, offset, length int64) (io.ReadCloser, blob.Attrs, error) {
-	time.Sleep(2 * latency) // the attributes, and the content
-	return s.Bucket.Open(ctx, name, offset, length)
-}
-
-func (s slow) Stat(ctx context.Context, name string) (blob.Attrs, error) {
-	time.Sleep(latency)
-	return s.Bucket.Stat(ctx, name)
-}
-
-func (s slow) Write(ctx context.Context, name string, r io.Reader, o blob.WriteOptions) (blob.Attrs, error) {
-	time.Sleep(latency)
-	return s.Bucket.Write(ctx, name, r, o)
-}
-
-func (s slow) Delete(ctx context.Context, name string, generation int64) error {
-	time.Sleep(latency)
-	return s.Bucket.Delete(ctx, name, generation)
-}
-
-// List answers 1,000 objects a request, as Cloud Storage does.
-func (s slow) List(ctx context.Context, prefix string) iter.Seq2[blob.Attrs, error] {
-	return func(yield func(blob.Attrs, error) bool) {
-		n := 0
-		for a, err := range s.Bucket.List(ctx, prefix) {
-			if n%1000 == 0 {
-				time.Sleep(latency)
-			}
-			if n++; !yield(a, err) {
-				return
-			}
-		}
-		if n == 0 {
-			time.Sleep(latency)
-		}
-	}
-}
 
 // Every call takes at most three requests one after the other, by a server that
 // has just begun, on a store of 1,100 runs of which some changed since they were
@@ -246,6 +200,7 @@ func TestStore_threeRoundTripsACall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	fresh := start(t, quick, "fresh")
 	metric := tracking.Metric{Key: "loss", Value: 1, Step: 3, Time: 1}
 	for name, call := range map[string]func(ctx context.Context, s *tracking.Store) error{
 		"create a run": func(ctx context.Context, s *tracking.Store) error {
@@ -277,6 +232,11 @@ func TestStore_threeRoundTripsACall(t *testing.T) {
 		"log a mixed batch": func(ctx context.Context, s *tracking.Store) error {
 			return s.LogBatch(ctx, run.ID, tracking.Batch{Metrics: []tracking.Metric{metric}, Tags: []tracking.Tag{{Key: "c", Value: "d"}}})
 		},
+		"log a mixed batch of a model": func(ctx context.Context, s *tracking.Store) error {
+			m := metric
+			m.Model = model.ID
+			return s.LogBatch(ctx, fresh.ID, tracking.Batch{Metrics: []tracking.Metric{m}, Params: []tracking.Tag{{Key: "e", Value: "f"}}})
+		},
 		"delete a run":  func(ctx context.Context, s *tracking.Store) error { return s.DeleteRun(ctx, doomed.ID) },
 		"restore a run": func(ctx context.Context, s *tracking.Store) error { return s.RestoreRun(ctx, doomed.ID) },
 		"update a run": func(ctx context.Context, s *tracking.Store) error {
@@ -302,7 +262,7 @@ func TestStore_threeRoundTripsACall(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := tracking.New(slow{b}, time.Now)
+				s := tracking.New(blobtest.Slow{Bucket: b, Latency: latency}, time.Now)
 				begin := time.Now()
 				err := call(t.Context(), s)
 				if trips := float64(time.Since(begin)) / float64(latency); err != nil || trips > 3 {

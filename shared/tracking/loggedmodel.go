@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -33,6 +34,8 @@ type LoggedModel struct {
 	Tags        map[string]string `json:"tags,omitempty"`
 	Params      map[string]string `json:"params,omitempty"`
 	Metrics     []ModelMetric     `json:"metrics,omitempty"`
+
+	Generation int64 `json:"-"` // of its document when it was read
 }
 
 // ModelStatus says how far the logging of a model is.
@@ -118,7 +121,7 @@ func (s *Store) LoggedModel(ctx context.Context, id string, deleted bool) (m Log
 	if !modelID.MatchString(id) {
 		return m, noModel(id)
 	}
-	_, err = blob.ReadJSON(ctx, s.bucket, modelDocument(id), &m)
+	m.Generation, err = blob.ReadJSON(ctx, s.bucket, modelDocument(id), &m)
 	if errors.Is(err, errs.NotFound) || err == nil && m.Lifecycle == Deleted && !deleted {
 		return LoggedModel{}, noModel(id)
 	}
@@ -191,10 +194,9 @@ func (s *Store) DeleteModelTag(ctx context.Context, id, key string) error {
 	return err
 }
 
-// addModelMetrics adds points to a logged model, equal ones once. One that is
-// not there is no error: the run keeps its points all the same.
-func (s *Store) addModelMetrics(ctx context.Context, id string, points []ModelMetric) error {
-	_, err := s.updateModel(ctx, id, func(m *LoggedModel) error {
+// addModelMetrics adds points to a logged model that was read, equal ones once.
+func (s *Store) addModelMetrics(ctx context.Context, m LoggedModel, points []ModelMetric) error {
+	err := s.changeModel(ctx, m, func(m *LoggedModel) error {
 		changed := false
 		for _, p := range points {
 			if !slices.ContainsFunc(m.Metrics, p.equal) {
@@ -207,10 +209,10 @@ func (s *Store) addModelMetrics(ctx context.Context, id string, points []ModelMe
 		}
 		return nil
 	})
-	if errors.Is(err, errs.NotFound) {
-		return nil
+	if err != nil {
+		return fmt.Errorf("log to model %s: %w", m.ID, err)
 	}
-	return err
+	return nil
 }
 
 func (p ModelMetric) equal(q ModelMetric) bool {
@@ -221,10 +223,10 @@ func (p ModelMetric) equal(q ModelMetric) bool {
 // became.
 const TagVersions = "mlflow.modelVersions"
 
-// NoteVersion notes on a logged model that it became version n of a registered
-// one.
-func (s *Store) NoteVersion(ctx context.Context, id, name string, n int) error {
-	_, err := s.updateModel(ctx, id, func(m *LoggedModel) error {
+// NoteVersion notes on a logged model, as it was read, that it became version n
+// of a registered one.
+func (s *Store) NoteVersion(ctx context.Context, m LoggedModel, name string, n int) error {
+	return s.changeModel(ctx, m, func(m *LoggedModel) error {
 		var all []map[string]any
 		if err := json.Unmarshal([]byte(m.Tags[TagVersions]), &all); err != nil {
 			all = nil // none yet, or a client's own words
@@ -236,5 +238,22 @@ func (s *Store) NoteVersion(ctx context.Context, id, name string, n int) error {
 		merge(&m.Tags, map[string]string{TagVersions: "[" + strings.Join(list, ", ") + "]"})
 		return nil
 	})
+}
+
+// changeModel changes a logged model that was read, without reading it again
+// unless it changed meanwhile.
+func (s *Store) changeModel(ctx context.Context, m LoggedModel, change func(*LoggedModel) error) error {
+	next := m
+	next.Tags = maps.Clone(m.Tags)
+	next.Metrics = slices.Clone(m.Metrics)
+	if err := change(&next); errors.Is(err, blob.ErrUnchanged) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	_, err := blob.WriteJSON(ctx, s.bucket, modelDocument(m.ID), next, m.Generation)
+	if errors.Is(err, errs.Conflict) {
+		_, err = s.updateModel(ctx, m.ID, change)
+	}
 	return err
 }

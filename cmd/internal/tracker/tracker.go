@@ -15,6 +15,7 @@ import (
 
 	"github.com/litterloop/litterloop/shared/blob"
 	"github.com/litterloop/litterloop/shared/blob/blobgcs"
+	"github.com/litterloop/litterloop/shared/config"
 	"github.com/litterloop/litterloop/shared/tracking/pages"
 	"github.com/litterloop/litterloop/shared/tracking/server"
 )
@@ -73,6 +74,10 @@ func Serve(ctx context.Context, o Options, getenv func(string) string, log *slog
 		}
 		defer client.Close()
 		options.Bucket = blobgcs.New(client, o.Bucket)
+		options.Keep = func(ctx context.Context) (time.Duration, error) {
+			policy, err := config.Read(ctx, options.Bucket)
+			return policy.Registry.Keep(), err
+		}
 		handler = server.New(options)
 	}
 	l, err := net.Listen("tcp", net.JoinHostPort(o.Host, fmt.Sprint(o.Port)))

@@ -79,11 +79,7 @@ func getModel(s *Server, q *request) (any, error) {
 	if err := q.check(modelName); err != nil {
 		return nil, err
 	}
-	return s.describeModel(q, q.text("name"))
-}
-
-func (s *Server) describeModel(q *request, name string) (any, error) {
-	m, latest, err := s.models.Latest(q.Context(), name, nil)
+	m, latest, err := s.models.Latest(q.Context(), q.text("name"), nil)
 	return map[string]any{"registered_model": s.registered(m, latest)}, err
 }
 
@@ -91,26 +87,23 @@ func updateModel(s *Server, q *request) (any, error) {
 	if err := q.check(modelName, field{name: "description"}); err != nil {
 		return nil, err
 	}
-	if _, err := s.models.Describe(q.Context(), q.text("name"), q.text("description")); err != nil {
-		return nil, err
-	}
-	return s.describeModel(q, q.text("name"))
+	m, latest, err := s.models.Describe(q.Context(), q.text("name"), q.text("description"))
+	return map[string]any{"registered_model": s.registered(m, latest)}, err
 }
 
 func renameModel(s *Server, q *request) (any, error) {
 	if err := q.check(modelName, field{name: "new_name", required: true}); err != nil {
 		return nil, err
 	}
-	if _, err := s.models.RenameModel(q.Context(), q.text("name"), q.text("new_name")); err != nil {
-		return nil, err
-	}
-	return s.describeModel(q, q.text("new_name"))
+	m, latest, err := s.models.RenameModel(q.Context(), q.text("name"), q.text("new_name"))
+	return map[string]any{"registered_model": s.registered(m, latest)}, err
 }
 
 func deleteModel(s *Server, q *request) (any, error) {
 	if err := q.check(modelName); err != nil {
 		return nil, err
 	}
+	s.purge(q.Context())
 	return nil, s.models.DeleteModel(q.Context(), q.text("name"), q.who())
 }
 

@@ -26,8 +26,11 @@ type Options struct {
 	Hosts  Hosts
 	// Pages makes the pages for people of a bucket; nil: there are none.
 	Pages func(b blob.Bucket, prefix string) Pages
-	Now   func() time.Time
-	Log   *slog.Logger
+	// Keep says how long deleted models and versions can be restored; nil: for
+	// ever. It is asked about once a day.
+	Keep func(ctx context.Context) (time.Duration, error)
+	Now  func() time.Time
+	Log  *slog.Logger
 }
 
 // Pages answer browsers at the paths that they have, given without the prefix.
@@ -45,9 +48,11 @@ type Server struct {
 	prefix string
 	hosts  Hosts
 	pages  Pages
+	keep   func(ctx context.Context) (time.Duration, error)
 	now    func() time.Time
 	log    *slog.Logger
 
+	purging atomic.Pointer[time.Time] // when that was begun last
 	folding atomic.Bool
 	changes atomic.Int64 // since runs were folded last
 }
@@ -56,7 +61,7 @@ type Server struct {
 func New(o Options) *Server {
 	s := &Server{
 		bucket: o.Bucket, store: tracking.New(o.Bucket, o.Now), models: registry.New(o.Bucket, o.Now),
-		prefix: strings.TrimSuffix(o.Prefix, "/"), hosts: o.Hosts, now: o.Now, log: o.Log,
+		prefix: strings.TrimSuffix(o.Prefix, "/"), hosts: o.Hosts, keep: o.Keep, now: o.Now, log: o.Log,
 	}
 	if o.Pages != nil {
 		s.pages = o.Pages(o.Bucket, s.prefix)
@@ -150,6 +155,7 @@ func (s *Server) changed(ctx context.Context) {
 		return
 	}
 	s.changes.Store(0)
+	s.purge(ctx)
 	go func() {
 		defer s.folding.Store(false)
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
@@ -160,6 +166,29 @@ func (s *Server) changed(ctx context.Context) {
 				s.log.WarnContext(ctx, "fold runs into the index; the next does it", "error", err)
 				return
 			}
+		}
+	}()
+}
+
+// purgeEvery is how often a server looks for what was deleted long ago.
+const purgeEvery = 24 * time.Hour
+
+// purge takes away what was deleted too long ago to be restored, beside the
+// requests, if that was not done lately.
+func (s *Server) purge(ctx context.Context) {
+	last, now := s.purging.Load(), s.now()
+	if s.keep == nil || last != nil && now.Sub(*last) < purgeEvery || !s.purging.CompareAndSwap(last, &now) {
+		return
+	}
+	go func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+		defer cancel()
+		keep, err := s.keep(ctx)
+		if err == nil {
+			_, err = s.models.Purge(ctx, now.Add(-keep))
+		}
+		if err != nil {
+			s.log.WarnContext(ctx, "take away what was deleted long ago; another day does it", "error", err)
 		}
 	}()
 }

@@ -11,98 +11,100 @@ import (
 
 	"github.com/litterloop/litterloop/shared/errs"
 	"github.com/litterloop/litterloop/shared/registry"
+	"github.com/litterloop/litterloop/shared/tracking"
 	"github.com/litterloop/litterloop/shared/tracking/fault"
 )
 
 // locate finds where a version that a client registers lies, and refuses sources
 // that the client has no claim to. hasRun and hasModel tell that the client gave
-// a run or a logged model, be it an empty one.
-func (s *Server) locate(ctx context.Context, v *registry.Version, hasRun, hasModel bool) error {
+// a run or a logged model, be it an empty one. It returns the version's logged
+// model if it had to read that.
+func (s *Server) locate(ctx context.Context, v *registry.Version, hasRun, hasModel bool) (logged tracking.LoggedModel, err error) {
 	u, err := url.Parse(v.Source)
 	if err != nil {
 		u = &url.URL{Path: v.Source}
 	}
 	if err := checkScheme(u.Scheme, "source"); err != nil {
-		return err
+		return logged, err
 	}
 	if local(u) {
-		return fault.Invalid("Invalid model version source: '%s'. To use a local path as a model version source, the run_id request parameter "+
+		return logged, fault.Invalid("Invalid model version source: '%s'. To use a local path as a model version source, the run_id request parameter "+
 			"has to be specified and the local path has to be contained within the artifact directory of the run specified by the run_id.", v.Source)
 	}
 	if err := absolute(v.Source); err != nil {
-		return err
+		return logged, err
 	}
 	v.Location = v.Source
 	switch u.Scheme {
 	case "models":
 		if u.Host != "" {
-			return notContained(v.Source, "model_id")
+			return logged, notContained(v.Source, "model_id")
 		}
 		return s.locateModel(ctx, v, strings.TrimLeft(u.Path, "/"), hasRun, hasModel)
 	case "runs":
 		run, _, _ := strings.Cut(strings.TrimLeft(u.Path, "/"), "/")
 		if u.Host != "" || v.LoggedModel != "" || run == "" || run != v.Run {
-			return notContained(v.Source, map[bool]string{true: "model_id", false: "run_id"}[v.LoggedModel != ""])
+			return logged, notContained(v.Source, map[bool]string{true: "model_id", false: "run_id"}[v.LoggedModel != ""])
 		}
 	case "mlflow-artifacts":
 		return s.locateArtifacts(ctx, v)
 	}
-	return nil
+	return logged, nil
 }
 
 // locateModel resolves models:/m-ID, models:/NAME/VERSION and models:/NAME@ALIAS.
-func (s *Server) locateModel(ctx context.Context, v *registry.Version, rest string, hasRun, hasModel bool) error {
+func (s *Server) locateModel(ctx context.Context, v *registry.Version, rest string, hasRun, hasModel bool) (logged tracking.LoggedModel, err error) {
 	if strings.HasPrefix(rest, "m-") && !strings.ContainsAny(rest, "/@") {
 		if v.LoggedModel != rest {
-			return notContained(v.Source, "model_id")
+			return logged, notContained(v.Source, "model_id")
 		}
-		m, err := s.store.LoggedModel(ctx, rest, false)
+		logged, err = s.store.LoggedModel(ctx, rest, false)
 		if errors.Is(err, errs.NotFound) {
-			return notContained(v.Source, "model_id")
+			return logged, notContained(v.Source, "model_id")
 		}
-		v.Location = m.ArtifactURI
+		v.Location = logged.ArtifactURI
 		if v.Run == "" {
-			v.Run = m.Run
+			v.Run = logged.Run
 		}
-		return err
+		return logged, err
 	}
 	from, err := s.models.Resolve(ctx, v.Source)
 	if err != nil {
 		if _, permanent := errs.Reason(err); permanent {
-			return notContained(v.Source, "model_id")
+			return logged, notContained(v.Source, "model_id")
 		}
-		return err
+		return logged, err
 	}
 	if hasRun && v.Run != from.Run || hasModel && v.LoggedModel != from.LoggedModel {
-		return fault.Invalid("Invalid model version source: '%s'. The run_id and model_id request parameters must match the referenced model version.", v.Source)
+		return logged, fault.Invalid("Invalid model version source: '%s'. The run_id and model_id request parameters must match the referenced model version.", v.Source)
 	}
 	v.Source = "models:/" + from.Model + "/" + strconv.Itoa(from.Version)
 	v.Location, v.Run, v.LoggedModel = from.URI(s.bucket.Name()), from.Run, from.LoggedModel
-	return nil
+	return logged, nil
 }
 
 // locateArtifacts takes what lies in the server's own storage only from the run,
 // or the logged model, that it belongs to.
-func (s *Server) locateArtifacts(ctx context.Context, v *registry.Version) error {
+func (s *Server) locateArtifacts(ctx context.Context, v *registry.Version) (logged tracking.LoggedModel, err error) {
 	var root, name string
-	var err error
 	if v.LoggedModel != "" {
-		m, e := s.store.LoggedModel(ctx, v.LoggedModel, false)
-		root, name, err = m.ArtifactURI, "model_id", e
+		logged, err = s.store.LoggedModel(ctx, v.LoggedModel, false)
+		root, name = logged.ArtifactURI, "model_id"
 		if v.Run == "" {
-			v.Run = m.Run
+			v.Run = logged.Run
 		}
 	} else {
-		r, e := s.store.Run(ctx, v.Run)
-		root, name, err = r.ArtifactURI, "run_id", e
+		var r tracking.Run
+		r, err = s.store.Run(ctx, v.Run)
+		root, name = r.ArtifactURI, "run_id"
 	}
 	if err != nil && !errors.Is(err, errs.NotFound) {
-		return err
+		return logged, err
 	}
 	if err != nil || v.Source != root && !strings.HasPrefix(v.Source, root+"/") {
-		return notContained(v.Source, name)
+		return logged, notContained(v.Source, name)
 	}
-	return nil
+	return logged, nil
 }
 
 func notContained(source, name string) error {

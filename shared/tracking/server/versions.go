@@ -1,10 +1,12 @@
 package server
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 
 	"github.com/litterloop/litterloop/shared/registry"
+	"github.com/litterloop/litterloop/shared/tracking"
 	"github.com/litterloop/litterloop/shared/tracking/fault"
 )
 
@@ -68,18 +70,21 @@ func createVersion(s *Server, q *request) (any, error) {
 		return nil, err
 	}
 	v := registry.Version{
-		Model: q.text("name"), Source: q.text("source"), Run: q.text("run_id"), LoggedModel: q.text("model_id"),
+		Source: q.text("source"), Run: q.text("run_id"), LoggedModel: q.text("model_id"),
 		RunLink: q.text("run_link"), Description: q.text("description"), Tags: pairs(q.objects("tags")),
 	}
-	if err := s.locate(q.Context(), &v, q.get("run_id") != nil, q.get("model_id") != nil); err != nil {
-		return nil, err
-	}
-	v, err := s.models.Add(q.Context(), v)
+	var logged tracking.LoggedModel
+	v, err := s.models.Add(q.Context(), q.text("name"), func(ctx context.Context) (_ registry.Version, err error) {
+		if logged, err = s.locate(ctx, &v, q.get("run_id") != nil, q.get("model_id") != nil); err == nil && logged.ID != v.LoggedModel {
+			logged, err = s.store.LoggedModel(ctx, v.LoggedModel, true)
+		}
+		return v, err
+	})
 	if err != nil {
 		return nil, err
 	}
 	if v.LoggedModel != "" {
-		if err := s.store.NoteVersion(q.Context(), v.LoggedModel, v.Model, v.Version); err != nil {
+		if err := s.store.NoteVersion(q.Context(), logged, v.Model, v.Version); err != nil {
 			return nil, err
 		}
 	}
@@ -117,6 +122,7 @@ func deleteVersion(s *Server, q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.purge(q.Context())
 	return nil, s.models.DeleteVersion(q.Context(), name, n, q.who())
 }
 
