@@ -93,10 +93,14 @@ func newDeploy(ctx context.Context, p *setup.Parts, policy config.Policy) (http.
 	if err != nil {
 		return nil, err
 	}
+	traffic, err := p.Monitoring(ctx)
+	if err != nil {
+		return nil, err
+	}
 	models := p.Bucket(p.Models)
 	r, err := rollout.New(rollout.Options{
 		Models: models, Registry: registry.New(models, time.Now), Platform: platform, Bus: p.Publisher(),
-		HTTP: p.HTTP(), Policy: policy.Rollout, Env: p.DetectorEnv(policy), Now: time.Now, Sleep: sleep, Log: log,
+		HTTP: p.HTTP(), Traffic: traffic, Policy: policy.Rollout, Env: p.DetectorEnv(policy), Now: time.Now, Sleep: sleep, Log: log,
 	})
 	if err != nil {
 		return nil, err

@@ -40,6 +40,7 @@ func (e Endpoints) Environ() []string {
 		"STORAGE_EMULATOR_HOST=http://" + e.Storage,
 		"PUBSUB_EMULATOR_HOST=" + e.GRPC,
 		"RUN_EMULATOR_HOST=" + e.GRPC,
+		"MONITORING_EMULATOR_HOST=http://" + e.ControlPlane + "/monitoring/",
 		"DETECTOR_IMAGE=" + DetectorImage,
 		"MLFLOW_TRACKING_URI=http://" + e.Tracking,
 		"CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE=http://" + e.Storage + "/storage/v1/",

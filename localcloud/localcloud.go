@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/litterloop/litterloop/localcloud/controlplane"
+	"github.com/litterloop/litterloop/localcloud/monitoring"
 	"github.com/litterloop/litterloop/localcloud/pubsub"
 	"github.com/litterloop/litterloop/localcloud/run"
 	"github.com/litterloop/litterloop/localcloud/scheduler"
@@ -105,7 +106,8 @@ func Start(ctx context.Context, o Options) (_ *Cloud, err error) {
 		return c, err
 	}
 	if c.Control, err = controlplane.New(controlplane.Options{Dir: filepath.Join(o.Dir, "controlplane"), Project: o.Project,
-		Storage: c.Storage, PubSub: c.PubSub, Run: c.Run, Functions: functions{c.Endpoints.GRPC}, Schedule: c.Scheduler, Log: o.Log}); err != nil {
+		Storage: c.Storage, PubSub: c.PubSub, Run: c.Run,
+		TimeSeries: monitoring.Handler(monitoring.Sources{Subscriptions: c.PubSub.Stats, Revisions: c.Run.Stats, Now: time.Now}), Functions: functions{c.Endpoints.GRPC}, Schedule: c.Scheduler, Log: o.Log}); err != nil {
 		return c, err
 	}
 	c.grpc = grpc.NewServer(grpc.MaxRecvMsgSize(pubsub.MaxRequestBytes))

@@ -59,6 +59,7 @@ locals {
       { to = "account", of = "detector", role = "roles/iam.serviceAccountUser" },
       { to = "repository", of = "litterloop", role = "roles/artifactregistry.reader" },
       { to = "project", of = "", role = "roles/run.viewer" },
+      { to = "project", of = "", role = "roles/monitoring.viewer" },
       { to = "project", of = "", role = "roles/cloudtrace.agent" },
       { to = "project", of = "", role = "roles/monitoring.metricWriter" },
     ]
@@ -93,8 +94,19 @@ locals {
       { to = "project", of = "", role = "roles/cloudtrace.agent" },
       { to = "project", of = "", role = "roles/monitoring.metricWriter" },
     ]
+    # Beside its store it shows where the loop stands: documents, never photos.
+    # Without the right to list, what is not there is refused rather than absent.
     tracking = [
       { to = "bucket", of = "models", role = "roles/storage.objectUser" },
+      { to = "bucket", of = "datasets", role = "roles/storage.legacyBucketReader" },
+      { to = "bucket", of = "datasets", role = "roles/storage.objectViewer", under = "batches/" },
+      { to = "bucket", of = "datasets", role = "roles/storage.objectViewer", under = "versions/" },
+      { to = "bucket", of = "datasets", role = "roles/storage.objectViewer", under = "current" },
+      { to = "bucket", of = "predictions", role = "roles/storage.legacyBucketReader" },
+      { to = "bucket", of = "predictions", role = "roles/storage.objectViewer", under = "reports/" },
+      { to = "bucket", of = "ledger", role = "roles/storage.objectViewer" },
+      { to = "project", of = "", role = "roles/run.viewer" },
+      { to = "project", of = "", role = "roles/monitoring.viewer" },
       { to = "project", of = "", role = "roles/cloudtrace.agent" },
       { to = "project", of = "", role = "roles/monitoring.metricWriter" },
     ]

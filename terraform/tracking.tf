@@ -8,10 +8,8 @@ module "tracking" {
 
   image = local.images.tracking
   args  = ["--bucket=${local.bucket_names.models}"]
-  environment = merge({
-    GOOGLE_CLOUD_PROJECT = var.project
-    MODELS_BUCKET        = local.bucket_names.models
-  }, local.telemetry)
+  # The whole, for the page that shows where the loop stands.
+  environment = merge(local.environment, local.telemetry)
   ready_path = "/health"
 
   service_account = google_service_account.part["tracking"].email

@@ -40,16 +40,17 @@ type Schedule interface {
 	Run(ctx context.Context, name string) error
 }
 
-// Options of a Server; all but Log and Now are required.
+// Options of a Server; all but TimeSeries, Log and Now are required.
 type Options struct {
 	Dir     string
 	Project string
-	// Storage, PubSub and Run are the APIs that other servers answer.
-	Storage, PubSub, Run http.Handler
-	Functions            Functions
-	Schedule             Schedule
-	Log                  *slog.Logger
-	Now                  func() time.Time
+	// Storage, PubSub and Run are the APIs that other servers answer, and
+	// TimeSeries the one of Cloud Monitoring's methods that reads.
+	Storage, PubSub, Run, TimeSeries http.Handler
+	Functions                        Functions
+	Schedule                         Schedule
+	Log                              *slog.Logger
+	Now                              func() time.Time
 }
 
 // Number is the project's number.
@@ -78,6 +79,9 @@ func New(o Options) (*Server, error) {
 	s.projects()
 	for _, k := range s.kinds() {
 		k.register(s)
+	}
+	if o.TimeSeries != nil {
+		s.mux.Handle("/monitoring/v3/projects/{project}/timeSeries", o.TimeSeries)
 	}
 	s.mux.Handle("/storage/", o.Storage)
 	s.mux.Handle("/upload/", o.Storage)

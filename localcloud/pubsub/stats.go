@@ -3,6 +3,7 @@ package pubsub
 import (
 	"cmp"
 	"slices"
+	"time"
 )
 
 // counters of one subscription since the process started.
@@ -24,6 +25,8 @@ type SubscriptionStats struct {
 	Dead         int    `json:"dead"`                 // moved to its dead-letter topic
 	Waiting      int    `json:"waiting"`              // owed now: not acknowledged
 	LastError    string `json:"last_error,omitempty"` // of a push
+
+	Oldest time.Time `json:"oldest,omitzero"` // publish time of the oldest that waits
 }
 
 // Stats reports every subscription, by name.
@@ -36,11 +39,21 @@ func (s *Server) Stats() []SubscriptionStats {
 		out = append(out, SubscriptionStats{
 			Subscription: sub.config.Name, Topic: sub.config.Topic, Push: sub.push(),
 			Published: c.published, Delivered: c.delivered, Acked: c.acked, Retried: c.retried, Dead: c.dead,
-			Waiting: len(sub.owed), LastError: c.lastError,
+			Waiting: len(sub.owed), LastError: c.lastError, Oldest: sub.oldest(),
 		})
 	}
 	slices.SortFunc(out, func(a, b SubscriptionStats) int { return cmp.Compare(a.Subscription, b.Subscription) })
 	return out
+}
+
+// oldest is the publish time of the oldest message owed; zero when none is.
+func (sub *subscription) oldest() (at time.Time) {
+	for _, d := range sub.owed {
+		if published := d.message.PublishTime.AsTime(); at.IsZero() || published.Before(at) {
+			at = published
+		}
+	}
+	return at
 }
 
 // Waiting is how many messages push subscriptions are still owed: 0 when

@@ -60,7 +60,7 @@ func (r *Roller) check(ctx context.Context, ro *Rollout, percent int) error {
 	if err := r.golden(ctx, p, reference, v.Package, &c); err != nil {
 		return err
 	}
-	if err := r.watched(ctx, p, ro.Baseline, &c); err != nil {
+	if err := r.watched(ctx, p, ro, &c); err != nil {
 		return err
 	}
 	ro.Checks = append(ro.Checks, c)
@@ -140,24 +140,37 @@ func (r *Roller) golden(ctx context.Context, p prober, reference *prober, pkg st
 }
 
 // watched holds the share of errors since the begin of the hold to the policy.
-func (r *Roller) watched(ctx context.Context, p prober, base *Requests, c *Check) error {
-	if base == nil {
-		return nil
+func (r *Roller) watched(ctx context.Context, p prober, ro *Rollout, c *Check) error {
+	seen, err := r.seen(ctx, p, ro)
+	if err != nil || seen.Total == 0 {
+		return err
 	}
-	now, err := p.requests(ctx)
-	if err != nil { // a detector without metrics
-		return ctx.Err()
-	}
-	if now.Total < base.Total { // its process has started anew
-		base = &Requests{}
-	}
-	c.Requests = now.Total - base.Total
-	if c.Requests == 0 {
-		return nil
-	}
-	c.ErrorRate = (now.Errors - base.Errors) / c.Requests
+	c.Requests, c.ErrorRate = seen.Total, seen.Errors/seen.Total
 	if c.ErrorRate > r.Policy.MaxErrorRate {
 		return errs.Permanentf(CodeErrorRate, "%.1f %% of %.0f requests failed; the policy allows %.1f %%", 100*c.ErrorRate, c.Requests, 100*r.Policy.MaxErrorRate)
 	}
 	return nil
+}
+
+// seen are the requests since the begin of the hold; none before there is one.
+func (r *Roller) seen(ctx context.Context, p prober, ro *Rollout) (Requests, error) {
+	if r.Traffic != nil {
+		if ro.Shifted == nil {
+			return Requests{}, nil
+		}
+		// Without an answer nothing shows that the version is well: the event
+		// comes again rather than the traffic being shifted blindly.
+		return r.Traffic.Requests(ctx, ro.Model, ro.Revision, *ro.Shifted)
+	}
+	if ro.Baseline == nil {
+		return Requests{}, nil
+	}
+	now, err := p.requests(ctx)
+	if err != nil { // a detector without metrics
+		return Requests{}, ctx.Err()
+	}
+	if now.Total < ro.Baseline.Total { // its process has started anew
+		return now, nil
+	}
+	return Requests{Total: now.Total - ro.Baseline.Total, Errors: now.Errors - ro.Baseline.Errors}, nil
 }

@@ -1,6 +1,9 @@
 package rollout
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Revision is one immutable configuration of a service: the container with Env
 // on top, reachable under its Tag before it has any traffic.
@@ -62,4 +65,14 @@ type Platform interface {
 	// one. A revision that the platform does not let go (it serves, or it is the
 	// newest) is errs.Conflict.
 	DeleteRevision(ctx context.Context, service, revision string) error
+}
+
+// Traffic counts how a revision answered, whichever of its instances did, and
+// what never reached one.
+type Traffic interface {
+	// Requests are those since from that are counted by now. An error says that
+	// nothing is known.
+	Requests(ctx context.Context, service, revision string, from time.Time) (Requests, error)
+	// Delay is how long after its answer a request is counted for sure.
+	Delay() time.Duration
 }

@@ -42,16 +42,19 @@ type Registry interface {
 	SetAlias(ctx context.Context, model, alias string, version int, who, why string) error
 }
 
-// Options are what a Roller works with. All but Env are needed.
+// Options are what a Roller works with. All but Traffic and Env are needed.
 type Options struct {
 	Models   blob.Bucket // packages, and the records of rollouts
 	Registry Registry
 	Platform Platform
 	Bus      bus.Publisher // alerts
 	HTTP     *http.Client  // to revisions' URLs; signs requests where the platform asks for it
-	Policy   Policy
-	Env      map[string]string // of every revision, beside MODEL_URI
-	Now      func() time.Time
+	// Traffic counts a revision's requests; nil: the revision's own /metrics do,
+	// which tell of the instance that is asked alone.
+	Traffic Traffic
+	Policy  Policy
+	Env     map[string]string // of every revision, beside MODEL_URI
+	Now     func() time.Time
 	// Sleep waits for d or until ctx ends, and returns ctx's error then.
 	Sleep func(ctx context.Context, d time.Duration) error
 	Log   *slog.Logger
@@ -241,5 +244,6 @@ func (r *Roller) supersede(ctx context.Context, ro *Rollout) error {
 
 func (r *Roller) end(ro *Rollout, s State) {
 	now := r.Now().UTC()
-	ro.State, ro.Phase, ro.Ended, ro.HoldUntil, ro.Baseline = s, "", &now, nil, nil
+	ro.State, ro.Phase, ro.Ended = s, "", &now
+	ro.Shifted, ro.HoldUntil, ro.Baseline = nil, nil, nil
 }

@@ -49,6 +49,7 @@ type Rollout struct {
 	Previous  string     `json:"previous,omitempty"`
 	Step      int        `json:"step"` // index into the policy's steps
 	HoldUntil *time.Time `json:"hold_until,omitempty"`
+	Shifted   *time.Time `json:"shifted,omitempty"`  // when the share of Step took effect
 	Baseline  *Requests  `json:"baseline,omitempty"` // at the begin of the hold
 
 	Checks  []Check `json:"checks,omitempty"` // what was seen, in order

@@ -74,17 +74,23 @@ func (r *Roller) shift(ctx context.Context, ro *Rollout) error {
 	if err := r.Platform.SetTraffic(ctx, ro.Model, r.shares(ro, percent)); err != nil {
 		return err
 	}
-	p, err := r.prober(ctx, ro.Model, ro.Revision)
-	if err != nil {
-		return err
+	hold := time.Duration(r.Policy.Hold)
+	if r.Traffic != nil {
+		hold += r.Traffic.Delay()
+	} else {
+		p, err := r.prober(ctx, ro.Model, ro.Revision)
+		if err != nil {
+			return err
+		}
+		if base, err := p.requests(ctx); err == nil {
+			ro.Baseline = &base
+		} else if ctx.Err() != nil {
+			return ctx.Err()
+		}
 	}
-	if base, err := p.requests(ctx); err == nil {
-		ro.Baseline = &base
-	} else if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	until := r.Now().UTC().Add(time.Duration(r.Policy.Hold))
-	ro.HoldUntil, ro.Phase = &until, holding
+	now := r.Now().UTC()
+	until := now.Add(hold)
+	ro.Shifted, ro.HoldUntil, ro.Phase = &now, &until, holding
 	return nil
 }
 
@@ -111,7 +117,7 @@ func (r *Roller) hold(ctx context.Context, ro *Rollout) error {
 	if err := r.check(ctx, ro, r.Policy.Steps[step]); err != nil {
 		return err
 	}
-	ro.HoldUntil, ro.Baseline = nil, nil
+	ro.Shifted, ro.HoldUntil, ro.Baseline = nil, nil, nil
 	if ro.Step, ro.Phase = step+1, shifting; ro.Step == len(r.Policy.Steps) {
 		ro.Phase = promoting
 	}

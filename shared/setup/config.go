@@ -23,10 +23,11 @@ type Config struct {
 	Predictions string // PREDICTIONS_BUCKET
 	Ledger      string // LEDGER_BUCKET: decisions on training, under a retention policy
 
-	DetectorImage string // DETECTOR_IMAGE: the container that the deploy function rolls out
-	TrainerJob    string // TRAINER_JOB: the Cloud Run job that trains
-	RunEmulator   string // RUN_EMULATOR_HOST: host:port of Cloud Run's API on the local cloud; empty in the cloud
-	Version       string // LITTERLOOP_VERSION: of this program, for lineage
+	DetectorImage      string // DETECTOR_IMAGE: the container that the deploy function rolls out
+	TrainerJob         string // TRAINER_JOB: the Cloud Run job that trains
+	RunEmulator        string // RUN_EMULATOR_HOST: host:port of Cloud Run's API on the local cloud; empty in the cloud
+	MonitoringEmulator string // MONITORING_EMULATOR_HOST: Cloud Monitoring's address on the local cloud; empty in the cloud
+	Version            string // LITTERLOOP_VERSION: of this program, for lineage
 }
 
 var name = regexp.MustCompile(`^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$`)
@@ -39,7 +40,7 @@ func FromEnv(getenv func(string) string) (Config, error) {
 		}
 		return fallback
 	}
-	c := Config{Project: getenv("GOOGLE_CLOUD_PROJECT"), Region: or("REGION", "europe-west1"), Model: or("MODEL", "litter"), RunEmulator: getenv("RUN_EMULATOR_HOST"), Version: or("LITTERLOOP_VERSION", "development")}
+	c := Config{Project: getenv("GOOGLE_CLOUD_PROJECT"), Region: or("REGION", "europe-west1"), Model: or("MODEL", "litter"), RunEmulator: getenv("RUN_EMULATOR_HOST"), MonitoringEmulator: getenv("MONITORING_EMULATOR_HOST"), Version: or("LITTERLOOP_VERSION", "development")}
 	c.Incoming = or("INCOMING_BUCKET", c.Project+"-incoming")
 	c.Datasets = or("DATASETS_BUCKET", c.Project+"-datasets")
 	c.Models = or("MODELS_BUCKET", c.Project+"-models")

@@ -38,14 +38,36 @@ type Snapshot struct {
 	Serving   *rollout.Service      `json:"serving,omitempty"`
 	Drift     *drift.Summary        `json:"drift,omitempty"`
 	Ledger    []retrain.Entry       `json:"ledger"` // decisions, oldest first
+	Queues    []Queue               `json:"queues"` // by subscription
+}
+
+// Queue is a subscription and what waits in it.
+type Queue struct {
+	Subscription string  `json:"subscription"`
+	Waiting      int64   `json:"waiting"`          // messages not acknowledged
+	Oldest       float64 `json:"oldest,omitempty"` // age of the oldest of them, seconds
+}
+
+// Waiting is what waits in a subscription; none when it is not known.
+func (s Snapshot) Waiting(subscription string) Queue {
+	for _, q := range s.Queues {
+		if q.Subscription == subscription {
+			return q
+		}
+	}
+	return Queue{Subscription: subscription}
 }
 
 // Sources are a deployment's buckets, the model that it serves and where.
 type Sources struct {
-	Incoming, Datasets, Models, Predictions, Ledger blob.Bucket
+	Incoming blob.Bucket // nil for who may not read it: then without Strays
+
+	Datasets, Models, Predictions, Ledger blob.Bucket
 
 	Model    string
 	Platform func(context.Context) (rollout.Platform, error)
+	// Queues tells what waits in the subscriptions.
+	Queues func(context.Context) ([]Queue, error)
 }
 
 // Read returns where the loop stands. With an error comes what could be read.
@@ -61,8 +83,10 @@ func Read(ctx context.Context, c Sources) (s Snapshot, err error) {
 	var e error
 	s.Batches, e = dataset.Batches(ctx, data)
 	optional("batches", e)
-	s.Strays, s.MoreStray, e = dataset.Strays(ctx, c.Incoming, maxStrays)
-	optional("objects outside batches", e)
+	if c.Incoming != nil {
+		s.Strays, s.MoreStray, e = dataset.Strays(ctx, c.Incoming, maxStrays)
+		optional("objects outside batches", e)
+	}
 	s.Versions, e = dataset.List(ctx, data)
 	optional("data set versions", e)
 	current, e := dataset.Current(ctx, data)
@@ -102,6 +126,8 @@ func Read(ctx context.Context, c Sources) (s Snapshot, err error) {
 	if d, e := drift.NewStore(predictions).Latest(ctx); optional("drift report", e) {
 		s.Drift = &d
 	}
+	s.Queues, e = c.Queues(ctx)
+	optional("what waits", e)
 	s.Ledger, e = documents[retrain.Entry](ctx, c.Ledger, retrain.LedgerDir)
 	optional("ledger", e)
 	slices.SortStableFunc(s.Ledger, func(a, b retrain.Entry) int { return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID)) })

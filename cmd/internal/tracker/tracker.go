@@ -16,6 +16,9 @@ import (
 	"github.com/litterloop/litterloop/shared/blob"
 	"github.com/litterloop/litterloop/shared/blob/blobgcs"
 	"github.com/litterloop/litterloop/shared/config"
+	"github.com/litterloop/litterloop/shared/setup"
+	"github.com/litterloop/litterloop/shared/status"
+	"github.com/litterloop/litterloop/shared/telemetry"
 	"github.com/litterloop/litterloop/shared/tracking/pages"
 	"github.com/litterloop/litterloop/shared/tracking/server"
 )
@@ -57,34 +60,25 @@ func Serve(ctx context.Context, o Options, getenv func(string) string, log *slog
 		o.Host = "127.0.0.1"
 	}
 	o.Fronted = o.Fronted || getenv("K_SERVICE") != ""
-	options := server.Options{
-		Prefix: o.Prefix, Now: time.Now, Log: log,
-		Pages: func(b blob.Bucket, prefix string) server.Pages {
-			return pages.New(pages.Options{Bucket: b, Prefix: prefix, Now: time.Now, Log: log})
-		},
-		Hosts: server.Hosts{Allowed: o.Hosts, Origins: o.Origins, Fronted: o.Fronted},
+	traces, err := setup.Telemetry(ctx, "tracking", false, getenv, log)
+	if err != nil {
+		return err
 	}
-	var handler http.Handler
-	if o.Ephemeral {
-		handler = server.NewEphemeral(options)
-	} else {
-		client, err := storage.NewClient(ctx)
-		if err != nil {
-			return fmt.Errorf("cloud storage client: %w", err)
+	defer func() {
+		if err := traces.Shutdown(ctx); err != nil {
+			log.Warn("telemetry was not delivered", "error", err)
 		}
-		defer client.Close()
-		options.Bucket = blobgcs.New(client, o.Bucket)
-		options.Keep = func(ctx context.Context) (time.Duration, error) {
-			policy, err := config.Read(ctx, options.Bucket)
-			return policy.Registry.Keep(), err
-		}
-		handler = server.New(options)
+	}()
+	handler, closed, err := o.handler(ctx, getenv, log)
+	if err != nil {
+		return err
 	}
+	defer closed()
 	l, err := net.Listen("tcp", net.JoinHostPort(o.Host, fmt.Sprint(o.Port)))
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	s := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
+	s := &http.Server{Handler: telemetry.Handler(handler, o.Prefix+"/health", o.Prefix+"/version"), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
 	log.Info("the tracking server is ready", "uri", "http://"+l.Addr().String()+o.Prefix, "bucket", o.Bucket)
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
@@ -99,4 +93,51 @@ func Serve(ctx context.Context, o Options, getenv func(string) string, log *slog
 		return errors.Join(fmt.Errorf("end requests that are under way: %w", err), s.Close())
 	}
 	return nil
+}
+
+// handler is the server itself; closed gives back what it holds.
+func (o Options) handler(ctx context.Context, getenv func(string) string, log *slog.Logger) (_ http.Handler, closed func() error, err error) {
+	var loop func(context.Context) (status.Snapshot, error)
+	options := server.Options{
+		Prefix: o.Prefix, Now: time.Now, Log: log,
+		Pages: func(b blob.Bucket, prefix string) server.Pages {
+			return pages.New(pages.Options{Bucket: b, Prefix: prefix, Now: time.Now, Log: log, Loop: loop})
+		},
+		Hosts: server.Hosts{Allowed: o.Hosts, Origins: o.Origins, Fronted: o.Fronted},
+	}
+	if o.Ephemeral {
+		return server.NewEphemeral(options), func() error { return nil }, nil
+	}
+	if getenv("GOOGLE_CLOUD_PROJECT") == "" { // a store alone, beside which there is no loop
+		client, err := storage.NewClient(ctx)
+		if err != nil {
+			return nil, nil, fmt.Errorf("cloud storage client: %w", err)
+		}
+		options.Bucket = blobgcs.New(client, o.Bucket)
+		options.Keep = keep(options.Bucket)
+		return server.New(options), client.Close, nil
+	}
+	cfg, err := setup.FromEnv(getenv)
+	if err != nil {
+		return nil, nil, err
+	}
+	cfg.Models = o.Bucket
+	parts, err := setup.Open(ctx, cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	sources := parts.Sources()
+	sources.Incoming = nil // photos that people drop are none of this server's business
+	loop = func(ctx context.Context) (status.Snapshot, error) { return status.Read(ctx, sources) }
+	options.Bucket = parts.Bucket(o.Bucket)
+	options.Keep = keep(options.Bucket)
+	return server.New(options), parts.Close, nil
+}
+
+// keep reads from the policy how long what was deleted stays.
+func keep(models blob.Bucket) func(context.Context) (time.Duration, error) {
+	return func(ctx context.Context) (time.Duration, error) {
+		policy, err := config.Read(ctx, models)
+		return policy.Registry.Keep(), err
+	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/litterloop/litterloop/shared/detector"
 	"github.com/litterloop/litterloop/shared/predictionlog"
+	"github.com/litterloop/litterloop/shared/telemetry"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -95,8 +96,8 @@ func (m *metrics) measure(next http.Handler, now func() time.Time) http.Handler 
 		rec := &recorder{ResponseWriter: w, code: http.StatusOK}
 		r, span := traced(r)
 		next.ServeHTTP(rec, r)
-		route := route(r)
-		answeredAs(span, r.Method, route, rec.code)
+		route := telemetry.Route(r)
+		span.Answered(r.Method, route, rec.code)
 		m.requests.WithLabelValues(route, strconv.Itoa(rec.code)).Inc()
 		observe(r.Context(), m.latency.WithLabelValues(route), now().Sub(began).Seconds())
 	})

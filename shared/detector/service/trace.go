@@ -3,13 +3,11 @@ package service
 import (
 	"context"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/litterloop/litterloop/shared/detector"
@@ -18,26 +16,12 @@ import (
 
 // traced begins the span of a request, in the caller's trace where it names one.
 // Probes and scrapes come all day and tell nothing: they have none.
-func traced(r *http.Request) (*http.Request, trace.Span) {
-	ctx := telemetry.Continue(r.Context(), map[string]string{
-		telemetry.Traceparent: r.Header.Get(telemetry.Traceparent), telemetry.Tracestate: r.Header.Get(telemetry.Tracestate),
-	})
+func traced(r *http.Request) (*http.Request, telemetry.Span) {
 	switch r.URL.Path {
 	case "/healthz", "/readyz", "/metrics":
-		return r, trace.SpanFromContext(context.Background())
+		return r, telemetry.Span{Span: trace.SpanFromContext(context.Background())}
 	}
-	ctx, span := telemetry.StartKind(ctx, trace.SpanKindServer, r.Method, attribute.String("http.request.method", r.Method))
-	return r.WithContext(ctx), span.Span
-}
-
-// answeredAs ends a request's span.
-func answeredAs(span trace.Span, method, route string, code int) {
-	span.SetName(method + " " + route)
-	span.SetAttributes(attribute.String("http.route", route), attribute.Int("http.response.status_code", code))
-	if code >= http.StatusInternalServerError {
-		span.SetStatus(codes.Error, http.StatusText(code))
-	}
-	span.End()
+	return telemetry.Request(r)
 }
 
 // steps adds the spans of a photo's steps, which have just ended.
@@ -74,15 +58,6 @@ func observe(ctx context.Context, h prometheus.Observer, seconds float64) {
 		return
 	}
 	h.Observe(seconds)
-}
-
-// route is the pattern that a request matched, never its path: paths are the
-// client's to choose.
-func route(r *http.Request) string {
-	if _, route, ok := strings.Cut(r.Pattern, " "); ok {
-		return route
-	}
-	return "unknown"
 }
 
 // traceID is the request's W3C trace, so that a row of the log leads to it.

@@ -120,8 +120,30 @@ func (o ours) Tracer(name string, options ...trace.TracerOption) trace.Tracer {
 	if name != telemetry.Scope {
 		return noop.NewTracerProvider().Tracer(name)
 	}
-	return o.TracerProvider.Tracer(name, options...)
+	return ourTracer{o.TracerProvider.Tracer(name, options...), o}
 }
+
+type ourTracer struct {
+	trace.Tracer
+	of ours
+}
+
+// Start implements trace.Tracer.
+func (t ourTracer) Start(ctx context.Context, name string, options ...trace.SpanStartOption) (context.Context, trace.Span) {
+	ctx, span := t.Tracer.Start(ctx, name, options...)
+	span = ourSpan{span, t.of}
+	return trace.ContextWithSpan(ctx, span), span
+}
+
+// ourSpan keeps libraries from going around ours: instrumented HTTP clients ask
+// the span that they find in the context for its provider.
+type ourSpan struct {
+	trace.Span
+	of ours
+}
+
+// TracerProvider implements trace.Span.
+func (s ourSpan) TracerProvider() trace.TracerProvider { return s.of }
 
 // ourMeters likewise leaves out the libraries' metrics, which have a series for
 // each address that a client spoke to.

@@ -48,6 +48,8 @@ func TestFile_holdsOneTraceOfSeveralProcesses(t *testing.T) {
 	ctx = telemetry.FromEnviron(context.Background(), func(k string) string { return carried[k] })
 	_, client := otel.Tracer("some/client/library").Start(ctx, "one of thousands")
 	client.End()
+	_, client = drop.TracerProvider().Tracer("go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp").Start(ctx, "HTTP GET")
+	client.End()
 	failure := errs.Permanentf("bad-input", "no photo")
 	_ = telemetry.Handle(ctx, "convert", "object-finalized", func(ctx context.Context) error {
 		_, inner := telemetry.Start(ctx, "read")

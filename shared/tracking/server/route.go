@@ -15,8 +15,9 @@ type call func(*Server, *request) (any, error)
 type stream func(s *Server, w http.ResponseWriter, r *http.Request, path map[string]string) error
 
 type route struct {
-	call   call
-	stream stream
+	pattern string
+	call    call
+	stream  stream
 }
 
 // node is a part of a path. A part in braces matches any one part, {name...}
@@ -30,6 +31,7 @@ type node struct {
 }
 
 func (n *node) add(pattern, method string, r route) {
+	r.pattern = "/" + strings.Trim(pattern, "/")
 	for part := range strings.SplitSeq(strings.Trim(pattern, "/"), "/") {
 		name, variable := strings.CutPrefix(part, "{")
 		if variable {

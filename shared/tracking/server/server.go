@@ -97,9 +97,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s.hosts.allowOrigin(w, r)
 	found, params, methods := lookup(path, r.Method)
+	if found != nil { // as net/http's multiplexer does
+		r.Pattern = r.Method + " " + found.pattern
+	}
 	switch {
 	case found == nil && s.pages != nil && s.pages.Has(path):
-		s.pages.ServeHTTP(w, within(r, path))
+		inner := within(r, path)
+		s.pages.ServeHTTP(w, inner)
+		r.Pattern = inner.Pattern
 	case found == nil && len(methods) == 0:
 		page(w, http.StatusNotFound, "text/html", notFoundPage)
 	case found == nil && r.Method == http.MethodOptions:
