@@ -137,7 +137,42 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, object, name stri
 	h.Set("ETag", fmt.Sprintf(`"%s-%d"`, a.MD5, a.Generation))
 	content := &content{ctx: r.Context(), bucket: s.bucket, attrs: a}
 	defer content.Close()
-	http.ServeContent(w, r, "", a.Updated, content)
+	answer := &late{ResponseWriter: w, status: http.StatusOK}
+	http.ServeContent(answer, r, "", a.Updated, content)
+	return answer.end(content.err)
+}
+
+// late keeps the head of an answer back until its body begins: an object that
+// cannot be read after all is answered by an error that the client understands.
+type late struct {
+	http.ResponseWriter
+	status int
+	begun  bool
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (l *late) WriteHeader(status int) { l.status = status }
+
+// Write implements http.ResponseWriter.
+func (l *late) Write(p []byte) (int, error) {
+	if !l.begun {
+		l.begun = true
+		l.ResponseWriter.WriteHeader(l.status)
+	}
+	return l.ResponseWriter.Write(p)
+}
+
+// end returns err where that can still be answered. Where the body has begun,
+// the client sees that it is cut short: its length was told.
+func (l *late) end(err error) error {
+	switch {
+	case l.begun:
+		return nil
+	case err != nil:
+		clear(l.Header())
+		return err
+	}
+	l.ResponseWriter.WriteHeader(l.status)
 	return nil
 }
 
@@ -151,6 +186,7 @@ type content struct {
 	offset int64
 	open   io.ReadCloser
 	buffer *bufio.Reader
+	err    error // that reading ended with
 }
 
 // Seek implements io.Seeker.
@@ -173,6 +209,14 @@ func (c *content) Seek(offset int64, whence int) (int64, error) {
 
 // Read implements io.Reader.
 func (c *content) Read(p []byte) (int, error) {
+	n, err := c.read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		c.err = err
+	}
+	return n, err
+}
+
+func (c *content) read(p []byte) (int, error) {
 	if c.offset >= c.attrs.Size {
 		return 0, io.EOF
 	}
