@@ -12,7 +12,9 @@ type Policy struct {
 	// the other; the last is 100.
 	Steps []int `yaml:"steps" json:"steps"`
 	// Hold is how long each step is watched before its checks and the next
-	// step. All of them together must fit in the 600 s that a push may take.
+	// step; on Google Cloud three minutes more, until its requests are counted.
+	// All of them together must fit in the 600 s that a push may take; a rollout
+	// that takes longer goes on when its event comes again.
 	Hold Duration `yaml:"hold" json:"hold"`
 	// MaxErrorRate is the share of requests, 0 to 1, that the new version may
 	// answer with a status of 500 or above during a hold.

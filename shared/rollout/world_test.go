@@ -55,6 +55,7 @@ type world struct {
 	platform *platformmem.Platform
 	faults   map[int]fault
 	policy   rollout.Policy
+	traffic  rollout.Traffic // nil: revisions' own metrics
 }
 
 // newWorld has a registered version for every fault, numbered from 1.
@@ -164,7 +165,7 @@ func (l life) roller(t *testing.T) *rollout.Roller {
 	bucket := mortalBucket{l.w.bucket, l}
 	r, err := rollout.New(rollout.Options{
 		Models: bucket, Registry: registry.New(bucket, time.Now), Platform: mortalPlatform{l.w.platform, l},
-		Bus: mortalBus{l.w.bus, l}, HTTP: l.w.platform.Client(), Policy: l.w.policy, Now: time.Now, Sleep: sleep,
+		Bus: mortalBus{l.w.bus, l}, HTTP: l.w.platform.Client(), Traffic: l.w.traffic, Policy: l.w.policy, Now: time.Now, Sleep: sleep,
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	if err != nil {
