@@ -214,6 +214,9 @@ func (p *Platform) DeleteRevision(ctx context.Context, service, revision string)
 	if err == nil {
 		err = p.wait(ctx, op)
 	}
+	if status.Code(err) == codes.Aborted { // somebody changed the service just then; nothing keeps the revision
+		return fmt.Errorf("%w: %v", errs.Unavailable, err)
+	}
 	return gone(translate(err))
 }
 
