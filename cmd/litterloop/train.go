@@ -99,7 +99,7 @@ func (c *trainCmd) Run(ctx context.Context, g *globals) error {
 	stage := board.Stage("train")
 	var curve []measured
 	m, err := embedded.Train(ctx, data, recipe, embedded.Hooks{
-		Clock: func() time.Duration { return time.Since(began) }, CPU: worker.ProcessorTime,
+		Clock: func() time.Duration { return time.Since(began) }, CPU: worker.ProcessorTime, Memory: worker.Memory(),
 		Step: func(s embedded.Step) {
 			stage.Set(int(1000*s.Progress), 1000, "step %d, box %.3f, class %.3f", s.Step, s.BoxLoss, s.ClassLoss)
 		},

@@ -29,6 +29,7 @@ type Launch struct {
 	Claimed   time.Time `json:"claimed,omitzero"`    // when a function set out to start it; zero when that failed
 	Adopted   time.Time `json:"adopted,omitzero"`    // when its job began to work
 	Failures  int       `json:"failures,omitempty"`  // executions before this one that died
+	Said      string    `json:"said,omitempty"`      // the last error of its job, where the job could tell it
 }
 
 // CodeSuperseded is the reason of a job that another launch has replaced.
@@ -102,4 +103,21 @@ func (b *Book) Adopt(ctx context.Context, run string, number int, execution stri
 		return nil
 	})
 	return t, err
+}
+
+// Note keeps what a job of a launch said when it failed, for people: the platform
+// knows no more than its exit status. A launch that is not the newest is left alone.
+func (b *Book) Note(ctx context.Context, run string, number int, said string) error {
+	err := b.update(ctx, func(d *book) error {
+		f := d.InFlight
+		if f == nil || f.Run != run || f.Launch.Number != number || f.Launch.Said == said {
+			return blob.ErrUnchanged
+		}
+		f.Launch.Said = said
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("note the error of training %s: %w", run, err)
+	}
+	return nil
 }

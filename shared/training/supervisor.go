@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/litterloop/litterloop/shared/errs"
@@ -125,9 +126,23 @@ func (s *Supervisor) inspect(ctx context.Context, t Training) error {
 	}
 	failures := t.Launch.Failures + 1
 	if failures >= s.policy.Attempts {
-		return &Died{t, fmt.Sprintf("execution %s %s: %s; it was the last of %d attempts", t.Launch.Execution, state, detail, failures)}
+		return &Died{t, fmt.Sprintf("execution %s %s: %s; it was the last of %d attempts%s", t.Launch.Execution, state, detail, failures, cause(t.Launch.Said, detail))}
 	}
 	return s.launch(ctx, t, Launch{Task: t.Launch.Task, Failures: failures})
+}
+
+// cause is what is known of a death beside its exit status: what the job said, or,
+// where it was killed and could say nothing, what kills jobs.
+func cause(said, detail string) string {
+	if said != "" {
+		return ". It said: " + said
+	}
+	for _, sign := range []string{"137", "signal: killed", "SIGKILL", "emory"} {
+		if strings.Contains(detail, sign) {
+			return ". It was killed, most likely for its memory: lower train.recipe's image_size or batch_size, or give the training job more memory"
+		}
+	}
+	return ""
 }
 
 func (s *Supervisor) launch(ctx context.Context, t Training, next Launch) error {

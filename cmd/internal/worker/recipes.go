@@ -27,9 +27,9 @@ const PythonEnv = "LITTERLOOP_PYTHON"
 // bucket of a gs:// URI; it may be nil where nothing is trained.
 func Recipes(getenv func(string) string, bucket func(name string) blob.Bucket, log *slog.Logger) engine.Recipes {
 	return engine.Recipes{
-		training.Scratch: engine.Trainer{Clock: clock(), CPU: ProcessorTime},
+		training.Scratch: engine.Trainer{Clock: clock(), CPU: ProcessorTime, Memory: Memory()},
 		training.Finetune: engine.Trainer{
-			Kind: embedded.Finetune, Clock: clock(), CPU: ProcessorTime,
+			Kind: embedded.Finetune, Clock: clock(), CPU: ProcessorTime, Memory: Memory(),
 			Open: func(ctx context.Context, from string) ([]byte, error) {
 				f, err := StartingModels(func(_ context.Context, name string) (blob.Bucket, func() error, error) {
 					return bucket(name), func() error { return nil }, nil

@@ -20,7 +20,7 @@ func BenchmarkStep(b *testing.B) {
 	needRuntime(b)
 	r := DefaultRecipe()
 	r.BatchSize, r.ImageSize = 4, 256
-	photos, err := decodeTrain(b.Context(), drawn(b, 1, 32, drawing.Day), r)
+	photos, err := decodeTrain(b.Context(), drawn(b, 1, 32, drawing.Day), r, 0)
 	if err != nil {
 		b.Fatal(err)
 	}

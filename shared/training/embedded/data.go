@@ -65,6 +65,9 @@ type Hooks struct {
 	// Clock and CPU tell how much time has gone by and how much processor time
 	// this process has taken; a recipe with a budget of either needs it.
 	Clock, CPU func() time.Duration
+	// Memory is how many bytes this process may use; 0 is unknown. A training whose
+	// photos cannot fit is refused before the system kills it.
+	Memory     int64
 	Step       func(Step)
 	Validation func(ctx context.Context, v Validation) error
 	// SaveCheckpoint keeps what a killed training resumes from. It is also

@@ -13,17 +13,18 @@ import (
 
 // decodeTrain loads and decodes every training photo once, at the size that
 // training needs.
-func decodeTrain(ctx context.Context, samples []Sample, r Recipe) ([]*augment.Photo, error) {
+func decodeTrain(ctx context.Context, samples []Sample, r Recipe, memory int64) ([]*augment.Photo, error) {
 	photos := make([]*augment.Photo, len(samples))
 	// No finer than the strongest zoom shows, and at most half as fine again as the input.
 	maxSide := int(float64(r.ImageSize) * min(max(r.Augment.MaxZoom, 1), 1.5))
+	left := &room{bytes: memory, photos: len(samples)}
 	err := decodeAll(ctx, samples, func(i int, im *imaging.Image) error {
 		boxes := make([]augment.Box, len(samples[i].Boxes))
 		for j, b := range samples[i].Boxes {
 			boxes[j] = augment.Box(b)
 		}
 		photos[i] = augment.NewPhoto(im.Pix, im.W, im.H, boxes, maxSide)
-		return nil
+		return left.take(photos[i].Bytes())
 	})
 	return photos, err
 }

@@ -68,7 +68,7 @@ func (t *training) prepare(ctx context.Context) (err error) {
 	if t.design, t.recipe, err = newDesign(t.data, t.recipe); err != nil {
 		return err
 	}
-	photos, err := decodeTrain(ctx, t.data.Train, t.recipe)
+	photos, err := decodeTrain(ctx, t.data.Train, t.recipe, t.hooks.Memory)
 	if err != nil {
 		return err
 	}
@@ -96,6 +96,9 @@ func (t *training) run(ctx context.Context) error {
 		return err
 	}
 	defer stream.close()
+	if t.done == 0 && t.over() {
+		return errs.Permanentf(InvalidRecipe, "recipe: the time was spent before the first step, on opening photos and keeping what measuring takes; raise the budget of %g seconds", t.recipe.Seconds+t.recipe.CPUSeconds)
+	}
 	for !t.over() {
 		if ctx.Err() != nil {
 			return t.interrupted(ctx)

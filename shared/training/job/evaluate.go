@@ -188,7 +188,7 @@ func (w *worker) ask(ctx context.Context, onnx []byte, photos []dataset.Photo, p
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for _, p := range photos {
 		g.Go(func() error {
-			photo, err := dataset.OpenPhoto(ctx, w.Datasets, p)
+			photo, err := w.photo(ctx, p)
 			if err != nil {
 				return err
 			}

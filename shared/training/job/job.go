@@ -165,6 +165,11 @@ func Run(ctx context.Context, args []string, d Deps) error {
 		if _, permanent := errs.Reason(err); permanent {
 			return w.fail(ctx, err)
 		}
+		if err != nil && ctx.Err() == nil { // else somebody ended it, and it goes on elsewhere
+			if note := d.Book.Note(ctx, run, launch, err.Error()); note != nil {
+				d.Log.WarnContext(ctx, "the training's error is not noted", "run", run, "error", note)
+			}
+		}
 		return err
 	}, attribute.String("run", run), attribute.String("task", string(task)), attribute.Int("launch", launch), attribute.String("dataset", t.Dataset))
 	return err

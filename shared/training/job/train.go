@@ -24,6 +24,12 @@ const (
 	scratch          = "scratch"
 )
 
+// Reasons why a data set version cannot be trained on. Both are permanent.
+const (
+	DataInvalid  errs.Code = "training-data-invalid"
+	PhotoMissing errs.Code = "photo-missing"
+)
+
 // train makes the run's model package, unless it is complete already.
 func (w *worker) train(ctx context.Context) error {
 	at := training.Package(w.Model, w.t.Run)
@@ -103,7 +109,7 @@ func (w *worker) load(ctx context.Context) (dataset.Version, Data, []dataset.Pho
 	var held []dataset.Photo
 	for _, p := range photos {
 		s := Sample{Name: p.Path, Boxes: p.Boxes, Photo: func(ctx context.Context) ([]byte, error) {
-			return dataset.OpenPhoto(ctx, w.Datasets, p)
+			return w.photo(ctx, p)
 		}}
 		if p.Split == dataset.Val {
 			data.Val = append(data.Val, s)
@@ -112,7 +118,39 @@ func (w *worker) load(ctx context.Context) (dataset.Version, Data, []dataset.Pho
 			data.Train = append(data.Train, s)
 		}
 	}
-	return v, data, held, nil
+	return v, data, held, usable(v.ID, data)
+}
+
+// usable finds what can neither be learned from nor measured on, whatever the
+// recipe: a gate without figures would let every model through.
+func usable(version string, d Data) error {
+	count := func(samples []Sample) (boxes int) {
+		for _, s := range samples {
+			boxes += len(s.Boxes)
+		}
+		return boxes
+	}
+	refuse := func(format string, args ...any) error {
+		return errs.Permanentf(DataInvalid, "data set version %s: %w", version, fmt.Errorf(format, args...))
+	}
+	switch {
+	case len(d.Train) == 0 || len(d.Val) == 0:
+		return refuse("%d photos to train on and %d held out; a training needs some of both", len(d.Train), len(d.Val))
+	case count(d.Train) == 0:
+		return refuse("no object is labelled on any of the %d photos to train on", len(d.Train))
+	case count(d.Val) == 0:
+		return refuse("no object is labelled on any of the %d held-out photos, so that no model can be measured", len(d.Val))
+	}
+	return nil
+}
+
+// photo opens a photo of a version. One that is gone is gone for good.
+func (w *worker) photo(ctx context.Context, p dataset.Photo) ([]byte, error) {
+	data, err := dataset.OpenPhoto(ctx, w.Datasets, p)
+	if errors.Is(err, errs.NotFound) {
+		err = errs.Permanentf(PhotoMissing, "it was there when the version was made and is gone; put it back, or drop a batch without it: %w", err)
+	}
+	return data, err
 }
 
 // startRun opens the tracked run with its parameters, or opens it again.

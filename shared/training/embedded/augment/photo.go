@@ -38,6 +38,15 @@ func NewPhoto(pix []byte, w, h int, boxes []Box, maxSide int) *Photo {
 	return p
 }
 
+// Bytes is what the photo takes, all its sizes together.
+func (p *Photo) Bytes() int {
+	n := 0
+	for q := p; q != nil; q = q.half {
+		n += len(q.Pix)
+	}
+	return n
+}
+
 // shrink makes w x h pixels of the first fromW x fromH of a photo; each is the
 // mean of those it covers.
 func shrink(p *Photo, fromW, fromH, w, h int) *Photo {

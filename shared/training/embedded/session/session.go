@@ -7,11 +7,17 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 
 	ort "github.com/yalue/onnxruntime_go"
 
+	"github.com/litterloop/litterloop/shared/errs"
 	"github.com/litterloop/litterloop/shared/onnxruntime"
 )
+
+// OutOfMemory is the reason of a training that this machine's memory cannot hold.
+// The same machine would run out of it again: it is permanent.
+const OutOfMemory errs.Code = "out-of-memory"
 
 // Tensor is a float32 array that the runtime can read. Release it when done.
 type Tensor struct {
@@ -90,7 +96,7 @@ func Open(model []byte, inputs, outputs []string, threads int) (_ *Session, err 
 	}
 	s, err := ort.NewDynamicAdvancedSessionWithONNXData(model, inputs, outputs, options)
 	if err != nil {
-		return nil, fmt.Errorf("load model: %w", err)
+		return nil, explain(fmt.Errorf("load model: %w", err))
 	}
 	return &Session{session: s, outputs: len(outputs)}, nil
 }
@@ -104,7 +110,7 @@ func (s *Session) Run(inputs ...*Tensor) ([]*Tensor, error) {
 	err := s.session.Run(in, out)
 	runtime.KeepAlive(inputs)
 	if err != nil {
-		return nil, fmt.Errorf("run model: %w", err)
+		return nil, explain(fmt.Errorf("run model: %w", err))
 	}
 	ts := make([]*Tensor, len(out))
 	for i, v := range out {
@@ -115,6 +121,17 @@ func (s *Session) Run(inputs ...*Tensor) ([]*Tensor, error) {
 		ts[i] = &Tensor{Data: f.GetData(), value: f}
 	}
 	return ts, nil
+}
+
+// explain tells the runtime's want of memory from its other errors, which it says
+// in words alone: that of its arena, and that of C++ and Linux.
+func explain(err error) error {
+	for _, words := range []string{"Failed to allocate memory", "bad_alloc", "Cannot allocate memory"} {
+		if strings.Contains(err.Error(), words) {
+			return errs.Permanentf(OutOfMemory, "there is not enough memory; lower the recipe's image_size or batch_size, or train on a machine with more: %w", err)
+		}
+	}
+	return err
 }
 
 // Close unloads the model.

@@ -2,9 +2,11 @@ package session_test
 
 import (
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 
+	"github.com/litterloop/litterloop/shared/errs"
 	"github.com/litterloop/litterloop/shared/onnxruntime"
 	"github.com/litterloop/litterloop/shared/training/embedded/onnx"
 	"github.com/litterloop/litterloop/shared/training/embedded/session"
@@ -87,5 +89,33 @@ func TestRun_reportsAWrongShape(t *testing.T) {
 	defer x.Release()
 	if _, err := s.Run(x); err == nil {
 		t.Error("a matrix went in where a vector was declared")
+	}
+}
+
+// More than any machine's addresses reach: the runtime's own word for it becomes a
+// reason with advice.
+func TestRun_tellsWantOfMemory(t *testing.T) {
+	if err := onnxruntime.Init(); err != nil {
+		t.Skip("needs ONNX Runtime:", err)
+	}
+	model := onnx.Model{
+		Nodes:     []onnx.Node{{Op: "Expand", Inputs: []string{"x", "shape"}, Outputs: []string{"y"}}},
+		Constants: []onnx.Constant{{Name: "shape", Shape: []int{2}, Ints: []int64{1 << 30, 1 << 28}}},
+		Inputs:    []onnx.Value{{Name: "x", Shape: []any{"n"}}},
+		Outputs:   []onnx.Value{{Name: "y"}},
+	}
+	s, err := session.Open(model.Marshal(), []string{"x"}, []string{"y"}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	x, err := session.NewTensor([]float32{1}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer x.Release()
+	_, err = s.Run(x)
+	if code, _ := errs.Reason(err); code != session.OutOfMemory || !strings.Contains(err.Error(), "batch_size") {
+		t.Errorf("got %v", err)
 	}
 }

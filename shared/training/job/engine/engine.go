@@ -30,6 +30,8 @@ type Trainer struct {
 	Open func(ctx context.Context, from string) ([]byte, error)
 	// Clock and CPU are for recipes with a budget of time; see embedded.Hooks.
 	Clock, CPU func() time.Duration
+	// Memory is how many bytes this process may use; 0 is unknown.
+	Memory int64
 }
 
 // Complete implements job.Trainer.
@@ -104,7 +106,7 @@ func (t Trainer) Train(ctx context.Context, data job.Data, recipe json.RawMessag
 		d.Start = start.Checkpoint
 	}
 	h := translate(hooks)
-	h.Clock, h.CPU = t.Clock, t.CPU
+	h.Clock, h.CPU, h.Memory = t.Clock, t.CPU, t.Memory
 	m, err := embedded.Train(ctx, d, r, h)
 	if err != nil {
 		return job.Model{}, err
