@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -191,16 +192,16 @@ func TestRestoreModel_afterItsNameWasUsedAgain(t *testing.T) {
 // after.
 type dying struct {
 	blob.Bucket
-	writes int
+	writes atomic.Int64 // left before it dies
 	after  bool
 }
 
 func (d *dying) Write(ctx context.Context, name string, r io.Reader, o blob.WriteOptions) (blob.Attrs, error) {
-	d.writes--
-	if d.writes > 0 {
+	left := d.writes.Add(-1)
+	if left > 0 {
 		return d.Bucket.Write(ctx, name, r, o)
 	}
-	if d.writes == 0 && d.after {
+	if left == 0 && d.after {
 		if _, err := d.Bucket.Write(ctx, name, r, o); err != nil {
 			return blob.Attrs{}, err
 		}
@@ -231,7 +232,9 @@ func TestPurge(t *testing.T) {
 				must(t, r.DeleteVersion(t.Context(), "litter", 3, "kim"))
 
 				old := noon.Add(24 * time.Hour)
-				mortal := registry.New(&dying{b, writes, after}, func() time.Time { return now })
+				process := &dying{Bucket: b, after: after}
+				process.writes.Store(int64(writes))
+				mortal := registry.New(process, func() time.Time { return now })
 				if _, err := mortal.Purge(t.Context(), old); err != nil && !errors.Is(err, errDead) {
 					t.Fatal(err)
 				}
