@@ -46,9 +46,12 @@ func (s *server) handler() http.Handler {
 	}, s.feedback)
 
 	huma.Register(api, huma.Operation{
-		OperationID: "predict", Method: http.MethodPost, Path: s.c.PredictRoute, MaxBodyBytes: s.c.MaxBody, BodyReadTimeout: s.c.Timeout,
+		OperationID: "predict", Method: http.MethodPost, Path: s.c.PredictRoute,
 		Summary: "Find objects on photos, as Vertex AI asks", Tags: []string{"detect"},
 	}, s.predict)
+	api.OpenAPI().Paths[s.c.PredictRoute].Post.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
+		"application/json": {Schema: schema(api, PredictBody{})},
+	}}
 
 	s.registerOIP(api)
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"mime"
 	"net/http"
@@ -44,18 +45,20 @@ type BatchLine struct {
 	Error *Problem `json:"error,omitempty"`
 }
 
-// item is a photo of a batch, or why there is none.
+// item is a photo of a batch, or why there is none. done is called when it is
+// answered.
 type item struct {
 	photo
 	options Options
 	err     error
+	done    func()
 }
 
 // items are the photos of a request that was read whole.
 func (u upload) items(o DetectOptions) iter.Seq[item] {
 	return func(yield func(item) bool) {
 		for i := range u.photos {
-			it := item{photo: u.photos[i], options: o.Options}
+			it := item{photo: u.photos[i], options: o.Options, done: func() {}}
 			u.photos[i].data = nil // let go of as they are answered
 			if !yield(it) {
 				return
@@ -64,44 +67,59 @@ func (u upload) items(o DetectOptions) iter.Seq[item] {
 	}
 }
 
-// lines are the photos of a body that is read as they are answered. A line that
-// cannot be understood is one item; a body that cannot be read on is the last.
+// lines are the photos of a body that is read as they are answered, each at a
+// desk that it keeps until its answer. A line that cannot be understood is one
+// item; a body that cannot be read on is the last.
 func (s *server) lines(r *http.Request, o DetectOptions) iter.Seq[item] {
 	return func(yield func(item) bool) {
 		if err := plain(r); err != nil {
-			yield(item{err: err})
+			yield(item{err: err, done: func() {}})
 			return
 		}
-		scanner := bufio.NewScanner(r.Body)
-		scanner.Buffer(make([]byte, 0, 64<<10), int(s.c.MaxBody/3*4)+64<<10) // base64, and what stands around it
-		for scanner.Scan() {
-			if len(scanner.Bytes()) == 0 {
-				continue
+		lines := lineReader{from: bufio.NewReaderSize(r.Body, 64<<10), limit: s.c.MaxBody/3*4 + 64<<10} // base64, and what stands around it
+		for {
+			err := lines.wait() // at no desk: the client may pause
+			var text []byte
+			if err == nil {
+				err = s.desks.read(r.Context(), func() { hangUp(r) }, func(grow grow) (err error) {
+					text, err = lines.next(grow)
+					return err
+				})
+			}
+			if errors.Is(err, io.EOF) {
+				return
+			}
+			if err != nil {
+				yield(item{err: s.broken(err), done: func() {}})
+				return
 			}
 			line := BatchPhoto{Options: o.Options}
-			it := item{err: strict(scanner.Bytes(), &line)}
-			if it.err == nil {
+			it := item{done: sync.OnceFunc(s.desks.leave)}
+			if it.err = strict(text, &line); it.err == nil {
 				it.options = line.Options
 				it.photo, it.err = line.photo()
+			}
+			if it.named() { // or is no photo at all
+				it.done()
 			}
 			if !yield(it) {
 				return
 			}
 		}
-		err := scanner.Err()
-		select {
-		case <-s.ending:
-			err = fmt.Errorf("%w: the service ends; send the photos from this one on again", errs.Unavailable)
-		default:
-			if errors.Is(err, bufio.ErrTooLong) {
-				err = errs.Permanentf(bodyTooLarge, "a line is above the limit of a photo of %d MB", s.c.MaxBody>>20)
-			}
-			err = s.readFault(err)
-		}
-		if err != nil {
-			yield(item{err: err})
-		}
 	}
+}
+
+// broken says why a batch is not read on.
+func (s *server) broken(err error) error {
+	select {
+	case <-s.ending:
+		return fmt.Errorf("%w: the service ends; send the photos from this one on again", errs.Unavailable)
+	default:
+	}
+	if errors.Is(err, bufio.ErrTooLong) {
+		return errs.Permanentf(bodyTooLarge, "a line is above the limit of a photo of %d MB", s.c.MaxBody>>20)
+	}
+	return s.readFault(err)
 }
 
 // stream answers a batch by lines, several photos at once, each line as soon as
@@ -128,7 +146,10 @@ func (s *server) stream(r *http.Request, model *served, leave func(), items iter
 			for it := range items {
 				i := index
 				index++
-				if !yield(func() BatchLine { return s.line(ctx, model, i, it, r) }) {
+				if !yield(func() BatchLine {
+					defer it.done()
+					return s.line(ctx, model, i, it, r)
+				}) {
 					return
 				}
 				s.extend(conn)
@@ -195,30 +216,33 @@ func (s *server) line(ctx context.Context, model *served, index int, it item, r 
 	return l
 }
 
-// inOrder runs jobs, at most n at once, and emits each result when those before
-// it are out, until emit says no. It returns after the last job that it started;
-// a job's panic becomes its own.
+// inOrder runs jobs, at most n beside the one whose result is the next, and emits
+// each result when those before it are out, until emit says no. Every job that is
+// yielded is run; none is asked for before there is room for it. inOrder returns
+// after the last job that it started; a job's panic becomes its own.
 func inOrder[T any](n int, jobs iter.Seq[func() T], emit func(T) bool) {
 	type outcome struct {
 		value T
 		panic any
 	}
-	waiting, stop := make(chan chan outcome, n-1), make(chan struct{})
+	waiting, stop := make(chan chan outcome, n+1), make(chan struct{})
+	room := make(chan struct{}, n) // holds one for each job whose result is not out
 	var running sync.WaitGroup
 	running.Go(func() {
 		defer close(waiting)
 		for job := range jobs {
 			result := make(chan outcome, 1)
-			select {
-			case waiting <- result:
-			case <-stop:
-				return
-			}
+			waiting <- result
 			running.Go(func() {
 				var o outcome
 				defer func() { o.panic = recover(); result <- o }()
 				o.value = job()
 			})
+			select {
+			case room <- struct{}{}:
+			case <-stop:
+				return
+			}
 		}
 	})
 	var panicked any
@@ -229,6 +253,7 @@ func inOrder[T any](n int, jobs iter.Seq[func() T], emit func(T) bool) {
 			close(stop)
 			break
 		}
+		<-room
 	}
 	running.Wait()
 	if panicked != nil {

@@ -13,8 +13,10 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -334,4 +336,46 @@ func TestDetect_httpsNeedsPermission(t *testing.T) {
 			t.Errorf("%s: %d %s", uri, code, p)
 		}
 	}
+}
+
+// Where nobody takes results, few jobs are begun, and those end: a client that
+// does not read its answers keeps nothing from others.
+func TestInOrder_nobodyTakesResults(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begun, ended := 0, 0
+		var mu sync.Mutex
+		jobs := func(yield func(func() int) bool) {
+			for i := range 100 {
+				mu.Lock()
+				begun++
+				mu.Unlock()
+				if !yield(func() int {
+					mu.Lock()
+					defer mu.Unlock()
+					ended++
+					return i
+				}) {
+					return
+				}
+			}
+		}
+		read := make(chan struct{})
+		var got []int
+		over := make(chan struct{})
+		go func() {
+			defer close(over)
+			inOrder(2, jobs, func(i int) bool { <-read; got = append(got, i); return true })
+		}()
+		synctest.Wait()
+		mu.Lock()
+		if begun != 3 || ended != 3 {
+			t.Errorf("%d jobs were begun and %d ended, of 2 and the next", begun, ended)
+		}
+		mu.Unlock()
+		close(read)
+		<-over
+		if len(got) != 100 || !slices.IsSorted(got) {
+			t.Errorf("results %v", got)
+		}
+	})
 }

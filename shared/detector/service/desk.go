@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/litterloop/litterloop/shared/errs"
@@ -19,7 +20,7 @@ const (
 	slowBytes = 256 << 20
 )
 
-// desks bound the photos whose bytes are in memory: two for each that can be in
+// desks bound the bodies whose bytes are in memory: two for each that can be in
 // work at once, so that one arrives while another is computed. A desk is taken
 // before a body is read, and kept until its answer; the bodies of all others
 // wait in the kernel, and with their clients. An upload that is slow gives up its
@@ -76,17 +77,33 @@ func (d *desks) reuse(b []byte) {
 	}
 }
 
-// read reads a body of at most size bytes at a desk. The caller leaves the desk
-// after the answer, unless there is an error. cut must make read fail soon.
-func (d *desks) read(ctx context.Context, size int64, cut func(), read func() error) error {
+// grow tells of memory that a body is about to take. Its error is the answer.
+type grow func(bytes int64) error
+
+// read reads a body at a desk. The caller leaves the desk after the answer, unless
+// there is an error. cut must make read fail soon.
+func (d *desks) read(ctx context.Context, cut func(), read func(grow) error) error {
 	if err := d.take(ctx); err != nil {
 		return err
 	}
-	var left, refused bool
-	decided := make(chan struct{})
+	var mu sync.Mutex
+	var size, reserved int64 // of the body, and of that among the slow ones
+	var left, refused, over bool
+	reserve := func() bool {
+		more := min(size, slowBytes) - reserved
+		if !d.slow.TryAcquire(more) {
+			return false
+		}
+		reserved += more
+		return true
+	}
 	timer := time.AfterFunc(d.patience, func() {
-		defer close(decided)
-		if !d.slow.TryAcquire(min(size, slowBytes)) {
+		mu.Lock()
+		defer mu.Unlock()
+		if over {
+			return
+		}
+		if !reserve() {
 			refused = true
 			cut()
 			return
@@ -94,16 +111,24 @@ func (d *desks) read(ctx context.Context, size int64, cut func(), read func() er
 		left = true
 		d.leave()
 	})
-	err := read()
-	if !timer.Stop() {
-		<-decided
-	}
+	err := read(func(n int64) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if size += n; left && !reserve() {
+			return errFull
+		}
+		return nil
+	})
+	timer.Stop()
+	mu.Lock()
+	defer mu.Unlock()
+	over = true
 	switch {
 	case refused:
 		d.leave()
-		return errs.Permanentf(overloaded, "slow uploads hold %d MB already: try again in a second", slowBytes>>20)
+		return errFull
 	case left:
-		defer d.slow.Release(min(size, slowBytes))
+		defer d.slow.Release(reserved)
 		if err != nil {
 			return err
 		}
@@ -114,28 +139,40 @@ func (d *desks) read(ctx context.Context, size int64, cut func(), read func() er
 	return err
 }
 
-// atDesk receives a request's photos at a desk, which the caller leaves after
-// the answer.
-func (s *server) atDesk(ctx context.Context, r *http.Request, o *DetectOptions) (up upload, leave func(), err error) {
-	size := r.ContentLength
-	if size < 0 {
-		size = s.c.MaxBody
+var errFull = errs.Permanentf(overloaded, "slow uploads hold %d MB already: try again in a second", slowBytes>>20)
+
+// aside keeps a body that was read at a desk in memory after the desk is left,
+// among the slow ones, until release.
+func (d *desks) aside(bytes int64) (release func(), err error) {
+	bytes = min(bytes, slowBytes)
+	if !d.slow.TryAcquire(bytes) {
+		return nil, errFull
 	}
-	err = s.desks.read(ctx, size, func() { hangUp(r) }, func() (err error) {
-		up, err = s.receive(r, o)
-		return err
-	})
-	if err != nil {
-		return upload{}, nil, err
-	}
-	for _, p := range up.photos {
-		if len(p.data) == 0 { // it is fetched from elsewhere, which may take long
-			s.desks.leave()
-			return up, func() {}, nil
-		}
-	}
-	return up, s.desks.leave, nil
+	return func() { d.slow.Release(bytes) }, nil
 }
+
+// atDesk receives a request's body at a desk, which the caller leaves after the
+// answer, unless there is an error.
+func (s *server) atDesk(ctx context.Context, r *http.Request, receive func() error) error {
+	return s.desks.read(ctx, func() { hangUp(r) }, func(grow grow) error {
+		if err := grow(s.bodySize(r)); err != nil {
+			return err
+		}
+		return receive()
+	})
+}
+
+// bodySize is what a request's body may take.
+func (s *server) bodySize(r *http.Request) int64 {
+	if r.ContentLength < 0 {
+		return s.c.MaxBody
+	}
+	return r.ContentLength
+}
+
+// named reports whether a photo is only named: it is fetched from elsewhere, which
+// may take long.
+func (p photo) named() bool { return len(p.data) == 0 }
 
 type connectionKey struct{}
 

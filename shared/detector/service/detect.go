@@ -9,7 +9,9 @@ import (
 	"image/png"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
@@ -42,18 +44,31 @@ func (s *server) detect(ctx context.Context, in *detectInput) (*huma.StreamRespo
 	ctx, cancel := context.WithTimeout(ctx, s.c.Timeout)
 	defer cancel()
 	o := in.DetectOptions
-	up, leaveDesk, err := s.atDesk(ctx, in.request, &o)
+	var up upload
+	err = s.atDesk(ctx, in.request, func() (err error) {
+		up, err = s.receive(in.request, &o)
+		return err
+	})
 	if err != nil {
-		return nil, problem(err)
+		return nil, refusal(err)
 	}
+	leaveDesk := sync.OnceFunc(s.desks.leave)
 	defer leaveDesk()
+	if slices.ContainsFunc(up.photos, photo.named) {
+		leaveDesk()
+	}
 	picture := picture(in.request, o)
 	switch {
 	case picture != "" && len(up.photos) != 1:
 		return nil, problem(errs.Permanentf(detector.QueryInvalid, "one photo at a time can be annotated, not %d", len(up.photos)))
 	case picture == "" && accepts(in.request, isLines):
+		// The client may be slow to read, and nobody shall wait for that.
+		release, err := s.desks.aside(s.bodySize(in.request))
+		if err != nil {
+			return nil, refusal(err)
+		}
 		stays = false
-		return s.stream(in.request, model, leave, up.items(o)), nil
+		return s.stream(in.request, model, func() { release(); leave() }, up.items(o)), nil
 	}
 	q, err := o.query(model.Spec().Classes)
 	if err != nil {
@@ -92,8 +107,7 @@ func (s *server) enter(ctx context.Context) (model *served, leave func(), err er
 	select {
 	case s.slots <- struct{}{}:
 	default:
-		return nil, nil, huma.ErrorWithHeaders(problem(errs.Permanentf(overloaded, "%d requests are in work already: try again in a second", cap(s.slots))),
-			http.Header{"Retry-After": {"1"}})
+		return nil, nil, refusal(errs.Permanentf(overloaded, "%d requests are in work already: try again in a second", cap(s.slots)))
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.c.Timeout)
 	defer cancel()

@@ -94,10 +94,15 @@ func (s *server) infer(ctx context.Context, m *served, r *http.Request) (*huma.S
 	if err := m.named(r); err != nil {
 		return nil, err
 	}
-	body, err := s.body(r)
+	var body []byte
+	err := s.atDesk(ctx, r, func() (err error) {
+		body, err = s.body(r)
+		return err
+	})
 	if err != nil {
-		return nil, err
+		return nil, refusal(err)
 	}
+	defer s.desks.leave()
 	input, output := m.Ports()
 	req, tensor, err := readInfer(body, r.Header.Get(headerLength), input)
 	if err != nil {

@@ -3,15 +3,15 @@ package service
 import (
 	"context"
 	"fmt"
+	"sync"
+
+	"github.com/litterloop/litterloop/shared/errs"
 )
 
-// predictInput is the request of Vertex AI's container contract.
-type predictInput struct {
-	Body struct {
-		Instances  []Instance `json:"instances" minItems:"1" maxItems:"64"`
-		Parameters *Options   `json:"parameters,omitempty"`
-	}
-	wire
+// PredictBody is the request of Vertex AI's container contract.
+type PredictBody struct {
+	Instances  []Instance `json:"instances" minItems:"1" maxItems:"64"`
+	Parameters *Options   `json:"parameters,omitempty"`
 }
 
 // Instance is one photo.
@@ -27,7 +27,7 @@ type predictOutput struct {
 	}
 }
 
-func (s *server) predict(ctx context.Context, in *predictInput) (*predictOutput, error) {
+func (s *server) predict(ctx context.Context, in *wire) (*predictOutput, error) {
 	model, leave, err := s.enter(ctx)
 	if err != nil {
 		return nil, err
@@ -36,21 +36,38 @@ func (s *server) predict(ctx context.Context, in *predictInput) (*predictOutput,
 	ctx, cancel := context.WithTimeout(ctx, s.c.Timeout)
 	defer cancel()
 	o := defaults()
-	if in.Body.Parameters != nil {
-		o = *in.Body.Parameters // huma filled in the defaults
+	body := PredictBody{Parameters: &o}
+	var text []byte
+	err = s.atDesk(ctx, in.request, func() (err error) {
+		text, err = s.body(in.request)
+		return err
+	})
+	if err != nil {
+		return nil, refusal(err)
+	}
+	leaveDesk := sync.OnceFunc(s.desks.leave)
+	defer leaveDesk()
+	if err := strict(text, &body); err != nil {
+		return nil, problem(err)
+	}
+	if n := len(body.Instances); n < 1 || n > maxPhotos {
+		return nil, problem(errs.Permanentf(requestInvalid, "%d instances: give 1 to %d", n, maxPhotos))
 	}
 	q, err := o.query(model.Spec().Classes)
 	if err != nil {
 		return nil, problem(err)
 	}
 	out := new(predictOutput)
-	for k, i := range in.Body.Instances {
+	for k, i := range body.Instances {
 		if len(i.B64) > 0 {
 			i.Content = i.B64
 		}
 		p, err := PhotoBody{i.Content, i.URI}.photo()
 		if err != nil {
 			return nil, problem(fmt.Errorf("instance %d: %w", k, err))
+		}
+		if p.named() {
+			leaveDesk()
 		}
 		a, err := s.answer(ctx, model, &p, q, in.request)
 		if err != nil {

@@ -110,3 +110,12 @@ func problem(err error) *Problem {
 		Code:       string(code),
 	}
 }
+
+// refusal is problem, with Retry-After where trying again soon may help.
+func refusal(err error) error {
+	p := problem(err)
+	if p.Status == http.StatusTooManyRequests || p.Status == http.StatusServiceUnavailable {
+		return huma.ErrorWithHeaders(p, http.Header{"Retry-After": {"1"}})
+	}
+	return p
+}
