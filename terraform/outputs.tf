@@ -3,6 +3,11 @@ output "detector_uri" {
   description = "Where photos are sent."
 }
 
+output "detector_service" {
+  value       = module.detector.name
+  description = "The detector's Cloud Run service, which bears the model's name."
+}
+
 output "tracking_uri" {
   value       = module.tracking.uri
   description = "MLFLOW_TRACKING_URI."

@@ -120,14 +120,27 @@ func apply(ctx context.Context, tf cloud.Terraform, targets ...string) func(*pro
 	}
 }
 
-// build has Cloud Build make and push the images.
+// build has Cloud Build make and push the images that the settings ask for.
 func (c *deployFlags) build(ctx context.Context, root string, tf cloud.Terraform, g *globals) error {
 	region, err := tf.Setting("region")
 	if err != nil {
 		return err
 	}
+	substitutions := "_REGION=" + region + ",_RELEASE=" + c.Release
+	if err := c.submit(ctx, root, g, region, "cloudbuild.yaml", "_DEPLOY=no,"+substitutions); err != nil {
+		return err
+	}
+	large, err := tf.Sets("ultralytics")
+	if err != nil || !large {
+		return err
+	}
+	return c.submit(ctx, root, g, region, "models/ultralytics/cloudbuild.yaml", substitutions)
+}
+
+// submit has Cloud Build do what a file of the repository says.
+func (c *deployFlags) submit(ctx context.Context, root string, g *globals, region, config, substitutions string) error {
 	cmd := exec.CommandContext(ctx, "gcloud", "builds", "submit", root, "--quiet", "--project", g.Project, "--region", region,
-		"--config", filepath.Join(root, "cloudbuild.yaml"), "--substitutions", "_DEPLOY=no,_REGION="+region+",_RELEASE="+c.Release)
+		"--config", filepath.Join(root, filepath.FromSlash(config)), "--substitutions", substitutions)
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
 	if err := cmd.Run(); err != nil {

@@ -77,31 +77,48 @@ func (t Terraform) Output(ctx context.Context) (map[string]any, error) {
 
 // Setting is a text in the project's own file.
 func (t Terraform) Setting(name string) (string, error) {
+	v, err := t.setting(name)
+	switch {
+	case err != nil:
+		return "", err
+	case v.IsNull():
+		return "", fmt.Errorf("%s does not set %s", t.tfvars(), name)
+	case v.Type() != cty.String:
+		return "", fmt.Errorf("%s: %s is no text", t.tfvars(), name)
+	}
+	return v.AsString(), nil
+}
+
+// Sets tells whether the project's own file sets name to anything but null.
+func (t Terraform) Sets(name string) (bool, error) {
+	v, err := t.setting(name)
+	return err == nil && !v.IsNull(), err
+}
+
+// setting is a value in the project's own file, null where it has none.
+func (t Terraform) setting(name string) (cty.Value, error) {
 	path := filepath.Join(t.Dir, t.tfvars())
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return "", err
+		return cty.NilVal, err
 	}
 	f, diags := hclsyntax.ParseConfig(text, path, hcl.InitialPos)
 	if diags.HasErrors() {
-		return "", diags
+		return cty.NilVal, diags
 	}
 	attributes, diags := f.Body.JustAttributes()
 	if diags.HasErrors() {
-		return "", diags
+		return cty.NilVal, diags
 	}
 	a := attributes[name]
 	if a == nil {
-		return "", fmt.Errorf("%s does not set %s", path, name)
+		return cty.NullVal(cty.DynamicPseudoType), nil
 	}
 	v, diags := a.Expr.Value(nil)
 	if diags.HasErrors() {
-		return "", diags
+		return cty.NilVal, diags
 	}
-	if v.Type() != cty.String {
-		return "", fmt.Errorf("%s: %s is no text", path, name)
-	}
-	return v.AsString(), nil
+	return v, nil
 }
 
 func (t Terraform) variables() []string {
