@@ -24,10 +24,14 @@ func (*statusCmd) Run(ctx context.Context, g *globals) error {
 	}
 	defer cl.Close()
 	s, err := cl.Snapshot(ctx)
-	if err != nil {
-		return err
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
-	return g.answer(s, func(w io.Writer) { printStatus(w, cl, s) })
+	told := g.answer(s, func(w io.Writer) { printStatus(w, cl, s) })
+	if err != nil {
+		return fmt.Errorf("not everything could be read: %w", err)
+	}
+	return told
 }
 
 func printStatus(w io.Writer, cl *client.Client, s client.Snapshot) {
@@ -40,6 +44,7 @@ func printStatus(w io.Writer, cl *client.Client, s client.Snapshot) {
 		}
 		return n > 0
 	}
+	printStages(t, s)
 	section("batches", len(s.Batches), "none yet; `litterloop drop DIR` brings one")
 	printBatches(t, cl.Incoming, s)
 	section("data sets", len(s.Versions), "none yet")
@@ -61,7 +66,7 @@ func printStatus(w io.Writer, cl *client.Client, s client.Snapshot) {
 	if s.Serving != nil {
 		fmt.Fprintf(t, "SERVING\t%s\n", s.Serving.URL)
 		for _, r := range s.Serving.Revisions {
-			fmt.Fprintf(t, "  %s\t%d %%\tready %v\n", r.Revision, r.Percent, r.Ready)
+			fmt.Fprintf(t, "  %s\t%d %%\tready %v\t%s\n", r.Revision, r.Percent, r.Ready, r.Tag)
 		}
 	}
 	if d := s.Drift; d != nil {
@@ -70,6 +75,28 @@ func printStatus(w io.Writer, cl *client.Client, s client.Snapshot) {
 	if n := len(s.Ledger); n > 0 {
 		e := s.Ledger[n-1]
 		fmt.Fprintf(t, "LAST DECISION\t%s\t%s\t%s\n", e.Decision.Outcome, strings.Join(e.Decision.Reasons, ", "), e.Created.Local().Format(time.DateTime))
+	}
+}
+
+// printStages shows what each step did last, and what nobody has handled.
+func printStages(t io.Writer, s client.Snapshot) {
+	fmt.Fprintln(t, "STEPS")
+	for _, g := range s.Stages() {
+		when := "never"
+		if !g.When.IsZero() {
+			when = g.When.Local().Format(time.DateTime)
+		}
+		waits := ""
+		if g.Waiting > 0 {
+			waits = fmt.Sprintf("\t%d events wait, the oldest %s", g.Waiting, time.Duration(g.Oldest*float64(time.Second)).Round(time.Second))
+		}
+		fmt.Fprintf(t, "  %s\t%s\t%s\t%s%s\n", g.Name, g.State, when, g.Last, waits)
+	}
+	if q := s.DeadLetters(); q.Waiting > 0 {
+		fmt.Fprintf(t, "DEAD LETTERS\t%d\t`litterloop events` lists them, and `litterloop events --replay` sends them again\n", q.Waiting)
+	}
+	if q := s.Alerts(); q.Waiting > 0 {
+		fmt.Fprintf(t, "ALERTS\t%d\t`litterloop events --alerts`\n", q.Waiting)
 	}
 }
 

@@ -27,9 +27,10 @@ type Snapshot struct {
 	Batches   []dataset.BatchStatus `json:"batches"`
 	Strays    []dataset.Stray       `json:"strays,omitempty"` // objects that no batch can hold, the first of them
 	MoreStray int                   `json:"more_strays,omitempty"`
-	Versions  []dataset.Version     `json:"datasets"`          // oldest first
-	Current   string                `json:"current,omitempty"` // newest version that passed validation
-	Refused   []validation.Result   `json:"refused,omitempty"` // of newer versions, which did not pass; oldest first
+	Versions  []dataset.Version     `json:"datasets"`           // oldest first
+	Current   string                `json:"current,omitempty"`  // newest version that passed validation
+	Validated time.Time             `json:"validated,omitzero"` // when it passed
+	Refused   []validation.Result   `json:"refused,omitempty"`  // of newer versions, which did not pass; oldest first
 	Trainings []training.Training   `json:"trainings"`
 	Progress  *training.Progress    `json:"progress,omitempty"` // of the training in flight
 	Models    []registry.Version    `json:"models"`
@@ -92,6 +93,11 @@ func Read(ctx context.Context, c Sources) (s Snapshot, err error) {
 	current, e := dataset.Current(ctx, data)
 	optional("current data set version", e)
 	s.Current = current.ID
+	if current.ID != "" {
+		if r, e := validation.Load(ctx, data, current.ID); optional("validation", e) {
+			s.Validated = r.Created
+		}
+	}
 	for _, v := range s.Versions {
 		if v.Sequence <= current.Sequence {
 			continue

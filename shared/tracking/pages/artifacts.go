@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/litterloop/litterloop/shared/errs"
 	"github.com/litterloop/litterloop/shared/tracking"
@@ -54,7 +55,17 @@ var texts = []string{".txt", ".log", ".json", ".jsonl", ".yaml", ".yml", ".csv",
 // what is no picture and no text is downloaded, and nothing runs.
 func (p *Pages) artifact(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("path")
-	body, kind, size, err := p.file(r.Context(), r.PathValue("id"), name)
+	// Its beginning is waited for as long as for a page; its bytes may take longer.
+	ctx, cancel := context.WithCancelCause(r.Context())
+	defer cancel(nil)
+	impatience := time.AfterFunc(p.o.patience(), func() { cancel(context.DeadlineExceeded) })
+	body, kind, size, err := p.file(ctx, r.PathValue("id"), name)
+	if !impatience.Stop() && r.Context().Err() == nil {
+		if err == nil {
+			err = body.Close()
+		}
+		err = errors.Join(context.DeadlineExceeded, err)
+	}
 	if err != nil {
 		p.page(func(*http.Request) (string, any, error) { return "", nil, err })(w, r)
 		return

@@ -48,3 +48,18 @@ func TestBrowser_keyboardAlone(t *testing.T) {
 	}
 	b.Picture("version")
 }
+
+// On a phone nothing stands beside the screen.
+func TestBrowser_narrow(t *testing.T) {
+	w := newWorld(t)
+	b := browsertest.Open(t, w.URL+"/mlflow/loop")
+	b.Call("Emulation.setDeviceMetricsOverride", map[string]any{"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": true}, nil)
+	b.Until(`innerWidth === 390`)
+	if over := b.Eval(`document.documentElement.scrollWidth - innerWidth`); over != "0" {
+		t.Errorf("the page is %s pixels too wide", over)
+	}
+	if text := b.Eval(`document.body.innerText`); !strings.Contains(text, "no <memory>") {
+		t.Errorf("the page says %s", text)
+	}
+	b.Picture("loop-narrow")
+}

@@ -19,6 +19,7 @@ func (p *Pages) functions() template.FuncMap {
 			}
 			return time.UnixMilli(ms).UTC()
 		},
+		"age":    age,
 		"ago":    func(t time.Time) string { return ago(p.o.Now(), t) },
 		"time":   func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") + " UTC" },
 		"took":   took,

@@ -6,6 +6,7 @@ package pages
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"embed"
 	"errors"
@@ -35,9 +36,13 @@ type Options struct {
 	// Loop tells where the loop stands, for a page of its own; nil: there is no
 	// such page.
 	Loop func(context.Context) (status.Snapshot, error)
-	Now  func() time.Time
-	Log  *slog.Logger
+	// Patience is how long a page waits for the store; 0: 20 seconds.
+	Patience time.Duration
+	Now      func() time.Time
+	Log      *slog.Logger
 }
+
+func (o Options) patience() time.Duration { return cmp.Or(o.Patience, 20*time.Second) }
 
 // Pages is an http.Handler.
 type Pages struct {
@@ -101,6 +106,10 @@ type frame struct {
 // page renders what show returns, by the template that it names.
 func (p *Pages) page(show func(*http.Request) (name string, body any, err error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
+		// The store's client asks again and again until it is told to stop.
+		ctx, cancel := context.WithTimeout(r.Context(), p.o.patience())
+		defer cancel()
+		r = r.WithContext(ctx)
 		name, body, err := show(r)
 		code := http.StatusOK
 		if err != nil {
@@ -137,5 +146,8 @@ func (p *Pages) fault(r *http.Request, err error) (string, int, any) {
 		return "trouble.html", http.StatusBadRequest, trouble{err.Error(), "Correct the address, or the search."}
 	}
 	p.o.Log.WarnContext(r.Context(), "page not shown", "path", r.URL.Path, "error", err)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "trouble.html", http.StatusServiceUnavailable, trouble{fmt.Sprintf("The store did not answer within %s.", p.o.patience()), "Nothing is lost: it is slow, or cannot be reached. Load the page again in a minute."}
+	}
 	return "trouble.html", http.StatusServiceUnavailable, trouble{err.Error(), "The store did not answer as it should. Load the page again."}
 }
