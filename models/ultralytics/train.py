@@ -110,6 +110,8 @@ def begin(yolo, settings):
         try:
             return yolo(f"{name}.pt")
         except Exception as fault:  # no network, or no such release
+            if settings["require_weights"]:  # an OSError: the job starts again, and the network may be back
+                raise ConnectionError(f"pretrained weights {name}.pt are not to be had, and the recipe requires them: {fault}") from fault
             say(note=f"pretrained weights {name}.pt are not to be had ({fault}); training from scratch. Give weights: a path or gs:// to begin from a file")
     elif weights:
         return yolo(weights)

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -21,6 +22,7 @@ import (
 	"github.com/litterloop/litterloop/shared/blob/blobmem"
 	"github.com/litterloop/litterloop/shared/detector"
 	"github.com/litterloop/litterloop/shared/drawing"
+	"github.com/litterloop/litterloop/shared/errs"
 	"github.com/litterloop/litterloop/shared/modelpackage"
 	"github.com/litterloop/litterloop/shared/onnxruntime"
 	"github.com/litterloop/litterloop/shared/tracking"
@@ -33,20 +35,22 @@ import (
 // real returns a trainer with Ultralytics itself.
 func real(t *testing.T) *ultralytics.Trainer {
 	t.Helper()
+	return ultralytics.New(ultralytics.Options{
+		Python: interpreter,
+		Open:   func(context.Context, string) (io.ReadCloser, error) { return nil, errors.New("no bucket here") },
+		Log:    slog.New(slog.DiscardHandler),
+	})
+}
+
+func interpreter(ctx context.Context) (string, error) {
+	if p := os.Getenv("LITTERLOOP_PYTHON"); p != "" {
+		return p, nil
+	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
-	return ultralytics.New(ultralytics.Options{
-		Python: func(ctx context.Context) (string, error) {
-			if p := os.Getenv("LITTERLOOP_PYTHON"); p != "" {
-				return p, nil
-			}
-			return venv.Make(ctx, filepath.Join(cache, "litterloop"), "ultralytics", program.Requirements, os.Stderr)
-		},
-		Open: func(context.Context, string) (io.ReadCloser, error) { return nil, errors.New("no bucket here") },
-		Log:  slog.New(slog.DiscardHandler),
-	})
+	return venv.Make(ctx, filepath.Join(cache, "litterloop"), "ultralytics", program.Requirements, os.Stderr)
 }
 
 // A training killed after its first epoch goes on from there, and the detector
@@ -156,21 +160,78 @@ func TestPeer_saysThatItTrainsFromScratch(t *testing.T) {
 	}
 }
 
-func TestPeer_tellsWhatUltralyticsRefuses(t *testing.T) {
+// Where the hub is out of reach and weights are required, nothing is trained, and
+// the job may be started again.
+func TestPeer_trainsFromScratchOnlyWhereThatIsAllowed(t *testing.T) {
 	u := real(t)
-	recipe, err := u.Complete(json.RawMessage(`{"weights": "", "epochs": 1, "image_size": 64, "options": {"mosaik": 1}}`))
+	recipe, err := u.Complete(json.RawMessage(`{"require_weights": true, "epochs": 1, "batch_size": 4, "image_size": 64, "workers": 0, "options": {"plots": false}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = u.Train(t.Context(), job.Data{Classes: drawing.Classes, Train: samples(t, 2)}, recipe, nil, (&kept{}).hooks())
-	if err == nil || !strings.Contains(err.Error(), "mosaik") {
-		t.Errorf("error %v, want one that names the argument", err)
+	k := &kept{}
+	m, err := u.Train(t.Context(), job.Data{Classes: drawing.Classes, Train: samples(t, 4)}, recipe, nil, k.hooks())
+	if err == nil {
+		m.Close()
+		t.Skip("the hub is in reach here")
+	}
+	if _, permanent := errs.Reason(err); permanent || !strings.Contains(err.Error(), "are not to be had, and the recipe requires them") || len(k.steps) > 0 {
+		t.Errorf("steps %q, %v", k.steps, err)
+	}
+}
+
+func TestPeer_tellsWhatUltralyticsRefuses(t *testing.T) {
+	page := filepath.Join(t.TempDir(), "page.pt")
+	if err := os.WriteFile(page, []byte("<!DOCTYPE html><title>Sign in</title>"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for recipe, says := range map[string]string{
+		`{"weights": "", "epochs": 1, "image_size": 64, "options": {"mosaik": 1}}`: "mosaik",
+		`{"weights": "` + page + `", "epochs": 1, "image_size": 64, "workers": 0}`: "page.pt",
+	} {
+		u := real(t)
+		complete, err := u.Complete(json.RawMessage(recipe))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = u.Train(t.Context(), job.Data{Classes: drawing.Classes, Train: samples(t, 2)}, complete, nil, (&kept{}).hooks())
+		if code, _ := errs.Reason(err); code != ultralytics.Untrainable || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: code %q, %v; want one that says %q", recipe, code, err, says)
+		}
+	}
+}
+
+// The names that recipes may hold are networks that Ultralytics knows.
+func TestPeer_everyModelIsKnownByName(t *testing.T) {
+	python, err := interpreter(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const program = `
+from ultralytics.nn.tasks import guess_model_scale, yaml_model_load
+for family in ["yolov8", "yolo11", "yolo12", "yolo26"]:
+    for size in "nsmlx":
+        name = f"{family}{size}.yaml"
+        assert yaml_model_load(name)["scale"] == size and guess_model_scale(name) == size, name
+`
+	if out, err := exec.CommandContext(t.Context(), python, "-c", program).CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 
 // Ultralytics' own callback logs to the job's run, and a tracking server that is
-// away in the middle costs neither the training nor a point.
+// away costs neither the training nor a point.
 func TestPeer_tracksThroughAnOutage(t *testing.T) {
+	t.Run("in the middle, answering that it is away", func(t *testing.T) {
+		trackedThrough(t, false, 1, 2, func(w http.ResponseWriter) { http.Error(w, "away", http.StatusServiceUnavailable) })
+	})
+	t.Run("from before the start, hanging up", func(t *testing.T) {
+		trackedThrough(t, true, 1, 1, func(http.ResponseWriter) { panic(http.ErrAbortHandler) })
+	})
+}
+
+// trackedThrough trains for four epochs. The tracking server is away after the
+// epochs first to last, and before them if so said.
+func trackedThrough(t *testing.T, before bool, first, last int, refuse func(http.ResponseWriter)) {
 	bucket := blobmem.New("models")
 	store := tracking.New(bucket, time.Now)
 	e, err := store.EnsureExperiment(t.Context(), "litter")
@@ -186,10 +247,11 @@ func TestPeer_tracksThroughAnOutage(t *testing.T) {
 		t.Fatal(err)
 	}
 	var away atomic.Bool
+	away.Store(before)
 	api := server.New(server.Options{Bucket: bucket, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if away.Load() {
-			http.Error(w, "away", http.StatusServiceUnavailable)
+			refuse(w)
 			return
 		}
 		api.ServeHTTP(w, r)
@@ -198,7 +260,7 @@ func TestPeer_tracksThroughAnOutage(t *testing.T) {
 	save, saved := h.Save, 0
 	h.Save = func(ctx context.Context, c []byte) error { // after epochs 1 to 4
 		saved++
-		away.Store(saved == 1 || saved == 2)
+		away.Store(first <= saved && saved <= last)
 		return save(ctx, c)
 	}
 	t.Setenv("MLFLOW_TRACKING_URI", s.URL)

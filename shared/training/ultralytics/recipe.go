@@ -25,8 +25,10 @@ type Recipe struct {
 	Model string `json:"model"` // yolo11n to yolo11x; yolov8, yolo12 and yolo26 likewise
 	// Weights to begin with: "hub", a path or gs:// of a .pt file, or "" for
 	// none. Without the hub's, for want of a network, training begins from
-	// scratch, and the run says so.
+	// scratch, and the run says so; but not where RequireWeights is set, and then
+	// the job is started again, as often as a job that died.
 	Weights         string         `json:"weights"`
+	RequireWeights  bool           `json:"require_weights"`
 	Epochs          int            `json:"epochs"`
 	Patience        int            `json:"patience"` // epochs without gain before an early stop; 0 never stops early
 	BatchSize       int            `json:"batch_size"`
@@ -64,6 +66,7 @@ func (r Recipe) Validate() error {
 	fault(r.Workers < 0 || r.Workers > 64, "workers %d: use 0 to 64", r.Workers)
 	fault(r.CheckpointEvery < 1, "checkpoint_every %d: use 1 or more epochs", r.CheckpointEvery)
 	fault(r.Weights != "" && r.Weights != Hub && !strings.HasSuffix(r.Weights, ".pt"), "weights %q: use hub, a path or gs:// ending in .pt, or nothing", r.Weights)
+	fault(r.RequireWeights && r.Weights == "", "require_weights: weights names none; use hub, a path or gs://")
 	for _, name := range slices.Sorted(maps.Keys(r.Options)) {
 		fault(slices.Contains(owned, name), "options.%s: not to be set here; the recipe has parameters for what may be", name)
 	}

@@ -160,6 +160,10 @@ func TestTrain_speaksWithItsProgram(t *testing.T) {
 	all := samples(t, 3)
 	data := job.Data{Classes: []string{`a "can"`, "bottle: big", "bag", "cup", "straw"}, Train: all[:2], Val: all[2:]}
 	objects := map[string]string{"gs://b/w.pt": "from the bucket"}
+	file := filepath.Join(t.TempDir(), "mine.pt")
+	if err := os.WriteFile(file, []byte("from a file"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	tests := []struct {
 		name, recipe, checkpoint, want string
 		start                          *job.Start
@@ -167,6 +171,7 @@ func TestTrain_speaksWithItsProgram(t *testing.T) {
 		{"anew", `{}`, "", "onnx begun anew", nil},
 		{"from the serving model", `{}`, "", "onnx begun best", &job.Start{Checkpoint: []byte("best")}},
 		{"from a bucket", `{"weights": "gs://b/w.pt"}`, "", "onnx begun from the bucket", nil},
+		{"from a path", `{"weights": "` + file + `", "require_weights": true, "model": "yolo26x"}`, "", "onnx begun from a file", nil},
 		{"from its checkpoint before all else", `{"weights": "gs://b/w.pt"}`, "after epoch 7", "onnx begun after epoch 7", &job.Start{Checkpoint: []byte("best")}},
 	}
 	for _, tt := range tests {
@@ -314,6 +319,37 @@ func TestTrain_endsWithItsJob(t *testing.T) {
 	}
 	if errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the data went before the program: %v", err)
+	}
+}
+
+// Environments are gigabytes: what is wrong with a recipe is said before one is made.
+func TestTrain_looksAtTheRecipeBeforeAnythingIsFetched(t *testing.T) {
+	u := ultralytics.New(ultralytics.Options{
+		Python: func(context.Context) (string, error) { t.Error("Python is asked for"); return "", errors.New("none") },
+		Open: func(context.Context, string) (io.ReadCloser, error) {
+			t.Error("weights are asked for")
+			return nil, errs.NotFound
+		},
+	})
+	for recipe, says := range map[string]string{
+		`{"model": "yolo12t"}`:                          `model "yolo12t"`,
+		`{"model": "yolo26n-seg"}`:                      `model "yolo26n-seg"`,
+		`{"model": "../yolo11n"}`:                       `model "../yolo11n"`,
+		`{"weights": "gs://b/w.onnx"}`:                  "ending in .pt",
+		`{"weights": "", "require_weights": true}`:      "require_weights",
+		`{"image_size": 333, "weights": "gs://b/w.pt"}`: "multiple of 32",
+	} {
+		_, err := u.Train(t.Context(), job.Data{Classes: []string{"can"}}, json.RawMessage(recipe), nil, (&kept{}).hooks())
+		if code, _ := errs.Reason(err); code != ultralytics.InvalidRecipe || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v", recipe, err)
+		}
+	}
+	for _, family := range []string{"yolov8", "yolo11", "yolo12", "yolo26"} {
+		for _, size := range "nsmlx" {
+			if _, err := u.Complete(json.RawMessage(`{"model": "` + family + string(size) + `"}`)); err != nil {
+				t.Error(err)
+			}
+		}
 	}
 }
 
