@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"time"
 
 	"cloud.google.com/go/storage"
 
@@ -24,6 +25,7 @@ func StartingModels(open func(ctx context.Context, bucket string) (blob.Bucket, 
 	}
 	return fetch.Fetcher{
 		Client: http.DefaultClient,
+		Idle:   time.Minute,
 		Cache:  filepath.Join(cache, "litterloop", "models"),
 		Object: func(ctx context.Context, bucket, object string) (io.ReadCloser, error) {
 			b, closeBucket, err := open(ctx, bucket)

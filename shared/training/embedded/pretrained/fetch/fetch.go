@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/litterloop/litterloop/shared/errs"
 	"github.com/litterloop/litterloop/shared/filelock"
@@ -34,6 +35,8 @@ type Fetcher struct {
 	Cache  string // directory; several processes may share it
 	// Object opens an object of a bucket; errs.NotFound when it is not there.
 	Object func(ctx context.Context, bucket, object string) (io.ReadCloser, error)
+	// Idle is how long a server may send nothing before it is given up; 0 is for ever.
+	Idle time.Duration
 	// Progress is told how many bytes have arrived, of about total; may be nil.
 	Progress func(done, total int64)
 }
@@ -101,17 +104,31 @@ func (f Fetcher) Release(ctx context.Context, r pretrained.Release) (string, err
 		return path, nil
 	}
 	part := path + ".part"
-	if err := f.download(ctx, r, part); err != nil {
-		return "", err
+	_, begun := os.Stat(part)
+	err = f.whole(ctx, r, part)
+	if _, damaged := errs.Reason(err); damaged && begun == nil {
+		// What was gone on with was of another file, or had been damaged.
+		err = f.whole(ctx, r, part)
 	}
-	data, err := os.ReadFile(part)
 	if err != nil {
 		return "", err
 	}
-	if err := check(r, data); err != nil {
-		return "", errors.Join(err, os.Remove(part))
-	}
 	return path, os.Rename(part, path)
+}
+
+// whole completes the file part. One that is not the release is removed.
+func (f Fetcher) whole(ctx context.Context, r pretrained.Release, part string) error {
+	if err := f.download(ctx, r, part); err != nil {
+		return err
+	}
+	data, err := os.ReadFile(part)
+	if err != nil {
+		return err
+	}
+	if err := check(r, data); err != nil {
+		return errors.Join(err, os.Remove(part))
+	}
+	return nil
 }
 
 // Put keeps a copy of a published detector that came some other way, after the
@@ -165,6 +182,14 @@ func (f Fetcher) download(ctx context.Context, r pretrained.Release, part string
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	heard := func() {}
+	if f.Idle > 0 {
+		silence := time.AfterFunc(f.Idle, func() { cancel(fmt.Errorf("the server sent nothing for %s", f.Idle)) })
+		defer silence.Stop()
+		heard = func() { silence.Reset(f.Idle) }
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.URL, nil)
 	if err != nil {
 		return err
@@ -174,7 +199,7 @@ func (f Fetcher) download(ctx context.Context, r pretrained.Release, part string
 	}
 	resp, err := f.Client.Do(req)
 	if err != nil {
-		return fail(err)
+		return fail(cause(ctx, err))
 	}
 	defer resp.Body.Close()
 	switch resp.StatusCode {
@@ -201,6 +226,7 @@ func (f Fetcher) download(ctx context.Context, r pretrained.Release, part string
 			return fmt.Errorf("keep %s: %w", r.Name, werr)
 		}
 		have += int64(n)
+		heard()
 		if f.Progress != nil {
 			f.Progress(have, total)
 		}
@@ -208,8 +234,16 @@ func (f Fetcher) download(ctx context.Context, r pretrained.Release, part string
 			break
 		}
 		if err != nil {
-			return fail(fmt.Errorf("it broke off after %d bytes (the next try goes on from there): %w", have, err))
+			return fail(fmt.Errorf("it broke off after %d bytes (the next try goes on from there): %w", have, cause(ctx, err)))
 		}
 	}
 	return out.Close()
+}
+
+// cause is why ctx ended, where it did, in place of what came of that.
+func cause(ctx context.Context, err error) error {
+	if c := context.Cause(ctx); c != nil {
+		return c
+	}
+	return err
 }

@@ -10,8 +10,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/litterloop/litterloop/shared/errs"
 	"github.com/litterloop/litterloop/shared/training/embedded/onnx"
@@ -76,6 +79,75 @@ func TestRelease_goesOnWhereItBrokeOff(t *testing.T) {
 	}
 	if ranges[1] != "bytes=40-" {
 		t.Errorf("ranges asked for: %q", ranges)
+	}
+}
+
+// What lies there of an earlier try may be of another file, or damaged.
+func TestRelease_beginsAgainWhereWhatWasKeptIsWrong(t *testing.T) {
+	whole := published("w")
+	for name, kept := range map[string][]byte{
+		"of another file": []byte("<html>something that was cut off"),
+		"longer than it":  bytes.Repeat([]byte("x"), len(whole)+10),
+		"all of it":       whole,
+	} {
+		for kind, handler := range map[string]http.HandlerFunc{
+			"a server that goes on": func(w http.ResponseWriter, q *http.Request) {
+				http.ServeContent(w, q, "", time.Time{}, bytes.NewReader(whole))
+			},
+			"a server that begins each time": func(w http.ResponseWriter, _ *http.Request) { w.Write(whole) },
+		} {
+			t.Run(name+", "+kind, func(t *testing.T) {
+				r, f := release(t, handler)
+				if err := os.WriteFile(f.Path(r)+".part", kept, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				path, err := f.Release(t.Context(), r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if data, err := os.ReadFile(path); err != nil || !bytes.Equal(data, whole) {
+					t.Errorf("kept %d bytes, %v", len(data), err)
+				}
+			})
+		}
+	}
+}
+
+func TestRelease_askedForByManyIsFetchedOnce(t *testing.T) {
+	var asked atomic.Int32
+	r, f := release(t, func(w http.ResponseWriter, _ *http.Request) { asked.Add(1); w.Write(published("w")) })
+	var g errgroup.Group
+	for range 8 {
+		g.Go(func() error { _, err := f.Release(t.Context(), r); return err })
+	}
+	if err := g.Wait(); err != nil || asked.Load() != 1 {
+		t.Errorf("fetched %d times, %v", asked.Load(), err)
+	}
+}
+
+func TestRelease_givesUpAServerThatFallsSilent(t *testing.T) {
+	for name, sent := range map[string]int{"before it answers": 0, "in the middle": 40} {
+		t.Run(name, func(t *testing.T) {
+			r, f := release(t, func(w http.ResponseWriter, q *http.Request) {
+				if sent > 0 {
+					w.Write(published("w")[:sent])
+					w.(http.Flusher).Flush()
+				}
+				<-q.Context().Done()
+			})
+			f.Idle = 20 * time.Millisecond
+			_, err := f.Release(t.Context(), r)
+			if err == nil || !strings.Contains(err.Error(), "sent nothing for 20ms") || !strings.Contains(err.Error(), "--from PATH") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestRelease_tellsWhatTheServerAnswers(t *testing.T) {
+	r, f := release(t, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusNotFound) })
+	if _, err := f.Release(t.Context(), r); err == nil || !strings.Contains(err.Error(), "404") || !strings.Contains(err.Error(), "--from PATH") {
+		t.Errorf("got %v", err)
 	}
 }
 
