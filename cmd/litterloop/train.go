@@ -15,6 +15,7 @@ import (
 
 	"github.com/litterloop/litterloop/cmd/internal/worker"
 	"github.com/litterloop/litterloop/cmd/litterloop/progress"
+	"github.com/litterloop/litterloop/shared/dataset"
 	"github.com/litterloop/litterloop/shared/errs"
 	"github.com/litterloop/litterloop/shared/training/embedded"
 	"github.com/litterloop/litterloop/shared/training/evaluation"
@@ -28,7 +29,8 @@ type trainCmd struct {
 	Val    string `help:"File that names the photos to hold out, one a line." type:"existingfile" required:"" placeholder:"LIST"`
 	Out    string `help:"Directory for model.onnx, checkpoint and report." type:"path" required:"" placeholder:"DIR"`
 
-	SingleClass bool    `help:"Learn where objects are, not what they are: one class."`
+	Classes     string  `help:"Class map, as classes.yaml: classes to merge, to leave out, to pin." type:"existingfile" placeholder:"FILE" xor:"classes"`
+	SingleClass bool    `help:"Learn where objects are, not what they are: one class." xor:"classes"`
 	CPUSeconds  float64 `help:"Stop when the process has taken so much processor time, all processors together." placeholder:"S" xor:"budget"`
 	Seconds     float64 `help:"Stop after so much time by the clock." placeholder:"S" xor:"budget"`
 	Steps       int     `help:"Stop after so many steps: the only budget that makes a training reproducible." placeholder:"N" xor:"budget"`
@@ -177,7 +179,17 @@ func (c *trainCmd) recipe() (embedded.Recipe, error) {
 }
 
 func (c *trainCmd) read(ctx context.Context) (embedded.Data, error) {
-	set, err := files.Read(ctx, c.Data)
+	var classes dataset.ClassMap
+	if c.Classes != "" {
+		text, err := os.ReadFile(c.Classes)
+		if err != nil {
+			return embedded.Data{}, err
+		}
+		if classes, err = dataset.ParseClassMap(text); err != nil {
+			return embedded.Data{}, fmt.Errorf("%s: %w", c.Classes, err)
+		}
+	}
+	set, err := files.Read(ctx, c.Data, classes)
 	if err != nil {
 		return embedded.Data{}, err
 	}

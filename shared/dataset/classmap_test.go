@@ -107,15 +107,21 @@ func TestClassMap_apply(t *testing.T) {
 	}
 }
 
-// The example in the documentation merges TACO's 60 classes into its 28
-// supercategories, and loses no box.
-func TestClassMap_TACOSupercategories(t *testing.T) {
-	text, err := os.ReadFile("../../docs/examples/taco-supercategories.yaml")
+// The examples in the documentation merge TACO's 60 classes into its 28
+// supercategories and into six, and lose no box.
+func TestClassMap_examples(t *testing.T) {
+	for name, classes := range map[string]int{"taco-supercategories.yaml": 28, "taco-six.yaml": 6} {
+		t.Run(name, func(t *testing.T) { losesNoBox(t, "../../docs/examples/"+name, classes) })
+	}
+}
+
+func losesNoBox(t *testing.T, file string, classes int) {
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	m, err := ParseClassMap(text)
-	if err != nil || len(m.Names) != 28 {
+	if err != nil || len(m.Names) != classes {
 		t.Fatal(len(m.Names), err)
 	}
 	f, err := os.Open(filepath.FromSlash("../../../shared/data/taco/annotations.json"))
@@ -123,11 +129,11 @@ func TestClassMap_TACOSupercategories(t *testing.T) {
 		t.Skip("the real input is not on this machine: ", err)
 	}
 	defer f.Close()
-	file, err := coco.Read(f, coco.Limits{})
+	read, err := coco.Read(f, coco.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := FromCOCO(file)
+	l, err := FromCOCO(read)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +142,7 @@ func TestClassMap_TACOSupercategories(t *testing.T) {
 	for _, p := range l.Photos {
 		boxes += len(p.Boxes)
 	}
-	if len(l.Classes) != 28 || boxes != 4784 {
+	if len(l.Classes) != classes || boxes != 4784 {
 		t.Errorf("%d classes, %d boxes", len(l.Classes), boxes)
 	}
 	for _, found := range l.Findings {

@@ -50,14 +50,20 @@ type Set struct {
 }
 
 // Read reads the labels of a directory, COCO or YOLO, and the sizes of its
-// photos. Labels that cannot be used are a permanent error.
-func Read(ctx context.Context, dir string) (s Set, err error) {
+// photos. classes, where it says anything, takes the place of the directory's own
+// classes.yaml. Labels that cannot be used are a permanent error.
+func Read(ctx context.Context, dir string, classes dataset.ClassMap) (s Set, err error) {
 	defer errs.Wrap(&err, "read labelled photos in %s", dir)
 	t, err := openTree(dir)
 	if err != nil {
 		return s, err
 	}
-	labels, err := labelformat.Read(ctx, t, dataset.DefaultPolicy())
+	policy := dataset.DefaultPolicy()
+	if !classes.Zero() {
+		policy.Classes = classes
+		t.names = slices.DeleteFunc(t.names, func(n string) bool { return n == dataset.ClassMapFile })
+	}
+	labels, err := labelformat.Read(ctx, t, policy)
 	if err != nil {
 		return s, err
 	}

@@ -67,7 +67,7 @@ func TestRead_COCOandYOLOsayTheSame(t *testing.T) {
 		"YOLO": put(t, map[string][]byte{"data.yaml": []byte("train: images\nval: images\nnames: [can]\n"), "images/a.jpg": p.JPEG, "labels/a.txt": []byte(yolo)}),
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, err := files.Read(t.Context(), dir)
+			s, err := files.Read(t.Context(), dir, dataset.ClassMap{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -90,7 +90,7 @@ func TestRead_COCOandYOLOsayTheSame(t *testing.T) {
 
 func TestSplit_byTheNamesOfAList(t *testing.T) {
 	p := photo(t)
-	s, err := files.Read(t.Context(), put(t, map[string][]byte{"annotations.json": coco(t, "b1/x.jpg", "b2/x.jpg", "b2/y.jpg"), "b1/x.jpg": p.JPEG, "b2/x.jpg": p.JPEG, "b2/y.jpg": p.JPEG}))
+	s, err := files.Read(t.Context(), put(t, map[string][]byte{"annotations.json": coco(t, "b1/x.jpg", "b2/x.jpg", "b2/y.jpg"), "b1/x.jpg": p.JPEG, "b2/x.jpg": p.JPEG, "b2/y.jpg": p.JPEG}), dataset.ClassMap{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,12 +125,12 @@ func TestSplit_byTheNamesOfAList(t *testing.T) {
 
 func TestRead_missingPhotos(t *testing.T) {
 	p := photo(t)
-	_, err := files.Read(t.Context(), put(t, map[string][]byte{"annotations.json": coco(t, "a.jpg", "gone.jpg"), "a.jpg": p.JPEG}))
+	_, err := files.Read(t.Context(), put(t, map[string][]byte{"annotations.json": coco(t, "a.jpg", "gone.jpg"), "a.jpg": p.JPEG}), dataset.ClassMap{})
 	if code, _ := errs.Reason(err); code != files.PhotoMissing || !strings.Contains(err.Error(), "gone.jpg") {
 		t.Errorf("labels of a photo that is not there: %v", err)
 	}
 	dir := put(t, map[string][]byte{"annotations.json": coco(t, "a.jpg"), "a.jpg": p.JPEG})
-	s, err := files.Read(t.Context(), dir)
+	s, err := files.Read(t.Context(), dir, dataset.ClassMap{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +140,27 @@ func TestRead_missingPhotos(t *testing.T) {
 	if _, err := s.Photos[0].Load(t.Context()); err == nil || !strings.Contains(err.Error(), "is gone") {
 		t.Errorf("a photo gone since: %v", err)
 	}
-	if _, err := files.Read(t.Context(), t.TempDir()); err == nil {
+	if _, err := files.Read(t.Context(), t.TempDir(), dataset.ClassMap{}); err == nil {
 		t.Error("an empty directory was taken")
+	}
+}
+
+func TestRead_classMapTakesThePlaceOfTheDirectorysOwn(t *testing.T) {
+	p := photo(t)
+	dir := put(t, map[string][]byte{"annotations.json": coco(t, "a.jpg"), "a.jpg": p.JPEG, "classes.yaml": []byte("merge: {can: metal}\n")})
+	for name, c := range map[string]struct {
+		given dataset.ClassMap
+		want  []string
+	}{
+		"none":    {dataset.ClassMap{}, []string{"metal"}},
+		"another": {dataset.ClassMap{Names: []string{"bottle", "drink"}, Merge: map[string]string{"can": "drink"}}, []string{"bottle", "drink"}},
+	} {
+		s, err := files.Read(t.Context(), dir, c.given)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(c.want, s.Classes); d != "" || s.Photos[0].Boxes[0].Class != len(c.want)-1 {
+			t.Errorf("%s: box of class %d, classes (-want +got):\n%s", name, s.Photos[0].Boxes[0].Class, d)
+		}
 	}
 }
