@@ -18,6 +18,10 @@ type batch struct {
 type part struct {
 	images  *session.Tensor
 	targets [][]loss.Target
+	// views are what is shown, where inputs are shown again, and known what is
+	// kept of each; without that its image is drawn.
+	views []view
+	known []*memory16
 }
 
 func (b *batch) release() {
@@ -38,6 +42,7 @@ const (
 type batches struct {
 	photos []*augment.Photo
 	recipe Recipe
+	cache  *cache // nil where every input is new
 
 	epoch int // whose order of the photos is in order
 	order []int
@@ -56,7 +61,7 @@ func (m *batches) empty() (*batch, error) {
 			b.release()
 			return nil, err
 		}
-		b.parts = append(b.parts, part{t, make([][]loss.Target, n)})
+		b.parts = append(b.parts, part{t, make([][]loss.Target, n), make([]view, n), make([]*memory16, n)})
 	}
 	return b, nil
 }
@@ -69,26 +74,46 @@ func (m *batches) fill(b *batch, step int, stream uint64, mosaic float64) {
 	number := (step - 1) * m.recipe.BatchSize
 	for _, p := range b.parts {
 		for i := range p.targets {
-			r := rand.New(rand.NewPCG(m.recipe.Seed^stream<<56, uint64(number)))
-			other := func() *augment.Photo { return m.photos[r.IntN(len(m.photos))] }
-			photo := m.photos[m.next(number)]
-			p.targets[i] = p.targets[i][:0]
-			for _, box := range m.recipe.Augment.Input(r, photo, other, mosaic, size, p.images.Data[i*image:(i+1)*image]) {
-				p.targets[i] = append(p.targets[i], loss.Target{Class: box.Class, Box: [4]float64{box.X1, box.Y1, box.X2, box.Y2}})
+			photo, variant := m.next(number)
+			random := func() *rand.Rand { return rand.New(rand.NewPCG(m.recipe.Seed^stream<<56, uint64(variant))) }
+			p.views[i], p.known[i] = view{variant, random().Float64() < mosaic}, nil
+			if m.cache != nil && stream == streamTraining {
+				p.known[i] = m.cache.get(p.views[i])
+			}
+			if k := p.known[i]; k != nil {
+				p.targets[i] = append(p.targets[i][:0], k.targets...)
+			} else {
+				p.targets[i] = m.draw(random(), m.photos[photo], mosaic, p.images.Data[i*image:(i+1)*image], p.targets[i][:0])
 			}
 			number++
 		}
 	}
 }
 
-// next is the photo that the nth input shows: every photo once an epoch, in an
-// order of its own each time.
-func (m *batches) next(n int) int {
-	if epoch := n / len(m.photos); epoch != m.epoch {
+// draw makes one input.
+func (m *batches) draw(r *rand.Rand, photo *augment.Photo, mosaic float64, dst []float32, targets []loss.Target) []loss.Target {
+	other := func() *augment.Photo { return m.photos[r.IntN(len(m.photos))] }
+	for _, box := range m.recipe.Augment.Input(r, photo, other, mosaic, m.recipe.ImageSize, dst) {
+		targets = append(targets, loss.Target{Class: box.Class, Box: [4]float64{box.X1, box.Y1, box.X2, box.Y2}})
+	}
+	return targets
+}
+
+// next is the photo that the nth input shows, and the number of its random
+// stream: every photo once an epoch, in an order of its own each time. Without a
+// cache every input has a stream of its own; with one the photos' variants come
+// round.
+func (m *batches) next(n int) (photo, variant int) {
+	epoch := n / len(m.photos)
+	if epoch != m.epoch {
 		r := rand.New(rand.NewPCG(m.recipe.Seed^streamOrder<<56, uint64(epoch)))
 		m.epoch, m.order = epoch, r.Perm(len(m.photos))
 	}
-	return m.order[n%len(m.photos)]
+	photo = m.order[n%len(m.photos)]
+	if m.cache == nil {
+		return photo, n
+	}
+	return photo, epoch%m.cache.variants*len(m.photos) + photo
 }
 
 // mosaic is the share of mosaics at a part of the training: none towards the end, so that the

@@ -34,6 +34,15 @@ type still struct {
 	shapes  [][]int // of each output, of one photo
 }
 
+// values is how many the maps of one photo hold.
+func (s still) values() int {
+	n := 0
+	for _, shape := range s.shapes {
+		n += shape[0] * shape[1] * shape[2]
+	}
+	return n
+}
+
 // own is this package's own network.
 type own struct {
 	config    network.Config

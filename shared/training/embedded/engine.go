@@ -21,14 +21,31 @@ type engine struct {
 	kept                         int // index of the first of forward's outputs that backward reads
 	loss                         *loss.Loss
 	still                        still
-	trunk                        *session.Session    // of still; nil where everything learns
-	maps                         [][]*session.Tensor // what the trunk gave, of each part
+	trunk                        *session.Session // of still; nil where everything learns
+	work                         []work           // of each part
+	cache                        *cache           // of what the trunk gave; nil where every input is new
 	imageSize                    int
 	// state is parameters, first moments, second moments and averaged
 	// parameters: what the optimiser reads and puts out anew.
-	state     [4]*session.Tensor
-	gradients []*session.Tensor // by the network's output, of each part
-	hyper     *session.Tensor
+	state [4]*session.Tensor
+	next  []*session.Tensor // what the optimiser writes: a state, and the gradient's norm
+	hyper *session.Tensor
+}
+
+// work is the memory of one part of a batch, used again at every step: a step
+// makes some 140 MB, which would take longer to make anew than to fill.
+type work struct {
+	maps     []*session.Tensor   // that the trunk gave
+	photos   [][]*session.Tensor // the same memory, photo by photo
+	forward  []*session.Tensor   // forward's outputs
+	output   *session.Tensor     // the gradient by the network's output
+	backward []*session.Tensor   // backward's outputs: the gradient by the parameters
+}
+
+func (w *work) release() {
+	for _, ts := range append(w.photos, w.maps, w.forward, []*session.Tensor{w.output}, w.backward) {
+		session.Release(ts)
+	}
 }
 
 // Where the engine's state lies.
@@ -62,18 +79,17 @@ func newEngine(d design, r Recipe) (_ *engine, err error) {
 	if e.optimizer, err = session.Open(model, inputs, results, r.threads()); err != nil {
 		return nil, err
 	}
-	if err := e.openTrunk(r.Parts, photos, threads); err != nil {
+	e.work = make([]work, r.Parts)
+	if err := e.openTrunk(photos, threads); err != nil {
 		return nil, err
 	}
 	grid := d.grid(r.ImageSize, r.ImageSize)
 	outputs := 4 + len(d.classes())
 	e.loss = loss.New(grid, len(d.classes()), loss.Weights{Box: r.BoxWeight, Class: r.ClassWeight})
-	for range r.Parts {
-		g, err := session.NewTensor(make([]float32, photos*outputs*grid.Len()), photos, outputs, grid.Len())
-		if err != nil {
+	for i := range e.work {
+		if e.work[i].output, err = session.NewTensor(make([]float32, photos*outputs*grid.Len()), photos, outputs, grid.Len()); err != nil {
 			return nil, err
 		}
-		e.gradients = append(e.gradients, g)
 	}
 	n := len(graph.Hyper(1, 0, 0, 0))
 	if e.hyper, err = session.NewTensor(make([]float32, n), n); err != nil {
@@ -102,22 +118,17 @@ func (e *engine) set(c *checkpoint) error {
 
 // step trains on one batch. hyper is for this step; floor as in loss.Assign.
 func (e *engine) step(b *batch, hyper []float32, floor float64) (loss.Value, float64, error) {
-	raw, kept := make([][]float32, len(b.parts)), make([][]*session.Tensor, len(b.parts))
+	raw, inputs := make([][]float32, len(b.parts)), make([][]*session.Tensor, len(b.parts))
 	assigned := make([]loss.Assigned, len(b.parts))
-	inputs := make([][]*session.Tensor, len(b.parts))
-	defer func() {
-		for _, k := range kept {
-			session.Release(k)
-		}
-	}()
 	err := each(b.parts, func(i int, p part) (err error) {
 		if inputs[i], err = e.inputs(i, p); err != nil {
 			return err
 		}
-		if kept[i], err = e.forward.Run(append([]*session.Tensor{e.state[stateParams]}, inputs[i]...)...); err != nil {
+		w := &e.work[i]
+		if w.forward, err = e.forward.Again(w.forward, append([]*session.Tensor{e.state[stateParams]}, inputs[i]...)...); err != nil {
 			return err
 		}
-		raw[i] = kept[i][0].Data
+		raw[i] = w.forward[0].Data
 		assigned[i] = e.loss.Assign(raw[i], p.targets, floor)
 		return nil
 	})
@@ -130,15 +141,14 @@ func (e *engine) step(b *batch, hyper []float32, floor float64) (loss.Value, flo
 	}
 
 	values, gradients := make([]loss.Value, len(b.parts)), make([]*session.Tensor, len(b.parts))
-	defer func() { session.Release(gradients) }()
-	err = each(b.parts, func(i int, p part) error {
-		values[i] = e.loss.Gradient(raw[i], p.targets, assigned[i], score, e.gradients[i].Data)
-		all := append([]*session.Tensor{e.gradients[i], e.state[stateParams]}, inputs[i]...)
-		out, err := e.backward.Run(append(all, kept[i][e.kept:]...)...)
-		if err != nil {
+	err = each(b.parts, func(i int, p part) (err error) {
+		w := &e.work[i]
+		values[i] = e.loss.Gradient(raw[i], p.targets, assigned[i], score, w.output.Data)
+		all := append([]*session.Tensor{w.output, e.state[stateParams]}, inputs[i]...)
+		if w.backward, err = e.backward.Again(w.backward, append(all, w.forward[e.kept:]...)...); err != nil {
 			return err
 		}
-		gradients[i] = out[0]
+		gradients[i] = w.backward[0]
 		return nil
 	})
 	if err != nil {
@@ -156,14 +166,13 @@ func (e *engine) step(b *batch, hyper []float32, floor float64) (loss.Value, flo
 func (e *engine) optimize(gradients []*session.Tensor, hyper []float32) (float64, error) {
 	copy(e.hyper.Data, hyper)
 	inputs := append(append(e.state[:len(e.state):len(e.state)], e.hyper), gradients...)
-	next, err := e.optimizer.Run(inputs...)
+	next, err := e.optimizer.Again(e.next, inputs...)
 	if err != nil {
 		return 0, err
 	}
-	session.Release(e.state[:])
-	copy(e.state[:], next)
 	norm := next[len(e.state)]
-	defer norm.Release()
+	e.next = append(e.state[:len(e.state):len(e.state)], norm)
+	copy(e.state[:], next)
 	return float64(norm.Data[0]), nil
 }
 
@@ -171,13 +180,12 @@ func (e *engine) optimize(gradients []*session.Tensor, hyper []float32) (float64
 // each part of a batch.
 func (e *engine) statistics(b *batch) ([][]float32, error) {
 	stats := make([][]float32, len(b.parts))
-	err := each(b.parts, func(i int, p part) error {
-		out, err := e.forward.Run(e.state[stateAverage], p.images)
-		if err != nil {
+	err := each(b.parts, func(i int, p part) (err error) {
+		w := &e.work[i]
+		if w.forward, err = e.forward.Again(w.forward, e.state[stateAverage], p.images); err != nil {
 			return err
 		}
-		defer session.Release(out)
-		stats[i] = slices.Clone(out[1].Data)
+		stats[i] = slices.Clone(w.forward[1].Data)
 		return nil
 	})
 	return stats, err
@@ -197,12 +205,12 @@ func (e *engine) vector(i int) []float32 { return slices.Clone(e.state[i].Data) 
 
 func (e *engine) close() error {
 	session.Release(e.state[:])
-	session.Release(e.gradients)
+	session.Release(e.next)
 	e.hyper.Release()
-	var err error
-	for _, m := range e.maps {
-		session.Release(m)
+	for i := range e.work {
+		e.work[i].release()
 	}
+	var err error
 	for _, s := range []*session.Session{e.forward, e.backward, e.optimizer, e.trunk} {
 		if s != nil {
 			err = errors.Join(err, s.Close())

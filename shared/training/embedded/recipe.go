@@ -49,6 +49,9 @@ type Recipe struct {
 	Cut            string  `yaml:"cut" json:"cut,omitempty"`                         // neck, backbone or auto: what learns lies behind it
 	PretrainedRate float64 `yaml:"pretrained_rate" json:"pretrained_rate,omitempty"` // multiplies the learning rate of layers that were trained before
 
+	Views   int `yaml:"views" json:"views,omitempty"`       // of each photo, shown again and again so that what stays is computed once; 0: always new ones
+	CacheMB int `yaml:"cache_mb" json:"cache_mb,omitempty"` // for what is computed once, in MiB; where it holds fewer views there are fewer
+
 	MaxOverlap float64 `yaml:"max_overlap" json:"max_overlap"` // IoU beyond which two boxes are one object, when held-out photos are measured
 
 	CheckpointEvery int `yaml:"checkpoint_every" json:"checkpoint_every"` // steps; 0 is at the end alone
@@ -89,6 +92,7 @@ func DefaultFinetune() Recipe {
 	r.EMADecay = 0.98
 	r.MaxOverlap = 0.6
 	r.Cut, r.PretrainedRate = autoCut, 0.3
+	r.CacheMB = 256
 	r.Augment.Mosaic = 0.3
 	r.Augment.MinZoom, r.Augment.MaxZoom = 0.5, 1.5
 	r.CheckpointEvery, r.ValidateEvery = 100, 200
@@ -108,6 +112,8 @@ func (r Recipe) Validate() error {
 	check(r.CPUSeconds >= 0, "cpu_seconds", r.CPUSeconds, "0 (no budget) or more")
 	if r.Name == Finetune {
 		check(r.Cut == autoCut || r.Cut == string(pretrained.Neck) || r.Cut == string(pretrained.Backbone), "cut", r.Cut, "auto, neck or backbone")
+		check(r.Views >= 0 && r.Views <= 10_000, "views", r.Views, "from 0 (always new ones) to 10000")
+		check(r.CacheMB >= 0 && r.CacheMB <= 1<<20, "cache_mb", r.CacheMB, "from 0 to a million")
 		check(r.PretrainedRate >= 0 && r.PretrainedRate <= 10, "pretrained_rate", r.PretrainedRate, "from 0 to 10")
 	}
 	check(r.Steps >= 1, "steps", r.Steps, "at least 1")

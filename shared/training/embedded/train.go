@@ -79,6 +79,8 @@ func (t *training) prepare(ctx context.Context) (err error) {
 	if t.engine, err = newEngine(t.design, t.recipe); err != nil {
 		return err
 	}
+	t.engine.cache = newCache(t.recipe, t.design.still().values(), len(photos))
+	t.batches.cache = t.engine.cache
 	err = t.restore(ctx)
 	if err == nil {
 		err = t.keepTimeToMeasure(ctx)

@@ -7,23 +7,31 @@ import (
 
 // openTrunk prepares the part of the network that stays, and room for its maps
 // of every part of a batch.
-func (e *engine) openTrunk(parts, photos, threads int) (err error) {
+func (e *engine) openTrunk(photos, threads int) (err error) {
 	if e.still.model == nil {
 		return nil
 	}
 	if e.trunk, err = session.Open(e.still.model, []string{network.InputName}, e.still.outputs, threads); err != nil {
 		return err
 	}
-	for range parts {
-		var maps []*session.Tensor
+	for i := range e.work {
+		w := &e.work[i]
+		w.photos = make([][]*session.Tensor, photos)
 		for _, s := range e.still.shapes {
-			m, err := session.NewTensor(make([]float32, photos*s[0]*s[1]*s[2]), photos, s[0], s[1], s[2])
+			one := s[0] * s[1] * s[2]
+			data := make([]float32, photos*one)
+			m, err := session.NewTensor(data, photos, s[0], s[1], s[2])
 			if err != nil {
 				return err
 			}
-			maps = append(maps, m)
+			w.maps = append(w.maps, m)
+			for n := range w.photos {
+				if m, err = session.NewTensor(data[n*one:(n+1)*one], 1, s[0], s[1], s[2]); err != nil {
+					return err
+				}
+				w.photos[n] = append(w.photos[n], m)
+			}
 		}
-		e.maps = append(e.maps, maps)
 	}
 	return nil
 }
@@ -35,28 +43,28 @@ func (e *engine) inputs(i int, p part) ([]*session.Tensor, error) {
 		return []*session.Tensor{p.images}, nil
 	}
 	image := 3 * e.imageSize * e.imageSize
-	for n := range p.targets {
-		if err := e.look(p.images.Data[n*image:(n+1)*image], e.maps[i], n); err != nil {
+	for n, maps := range e.work[i].photos {
+		if k := p.known[n]; k != nil {
+			k.show(maps)
+			continue
+		}
+		if err := e.look(p.images.Data[n*image:(n+1)*image], maps); err != nil {
 			return nil, err
 		}
+		if e.cache != nil {
+			e.cache.add(p.views[n], maps, p.targets[n])
+		}
 	}
-	return e.maps[i], nil
+	return e.work[i].maps, nil
 }
 
-// look runs the trunk on one photo, and stores its maps as the nth.
-func (e *engine) look(photo []float32, maps []*session.Tensor, n int) error {
+// look runs the trunk on one photo, into maps.
+func (e *engine) look(photo []float32, maps []*session.Tensor) error {
 	images, err := session.NewTensor(photo, 1, 3, e.imageSize, e.imageSize)
 	if err != nil {
 		return err
 	}
 	defer images.Release()
-	out, err := e.trunk.Run(images)
-	if err != nil {
-		return err
-	}
-	defer session.Release(out)
-	for k, o := range out {
-		copy(maps[k].Data[n*len(o.Data):], o.Data)
-	}
-	return nil
+	_, err = e.trunk.Again(maps, images)
+	return err
 }

@@ -102,15 +102,27 @@ func Open(model []byte, inputs, outputs []string, threads int) (_ *Session, err 
 }
 
 // Run computes the outputs, which the caller releases.
-func (s *Session) Run(inputs ...*Tensor) ([]*Tensor, error) {
+func (s *Session) Run(inputs ...*Tensor) ([]*Tensor, error) { return s.Again(nil, inputs...) }
+
+// Again is Run into the outputs of an earlier run whose inputs had the same
+// shapes: the runtime writes where they lie, and nothing is made or copied.
+// Without outputs it is Run.
+func (s *Session) Again(outputs []*Tensor, inputs ...*Tensor) ([]*Tensor, error) {
 	in, out := make([]ort.Value, len(inputs)), make([]ort.Value, s.outputs)
 	for i, t := range inputs {
 		in[i] = t.value
 	}
+	for i, t := range outputs {
+		out[i] = t.value
+	}
 	err := s.session.Run(in, out)
 	runtime.KeepAlive(inputs)
+	runtime.KeepAlive(outputs)
 	if err != nil {
 		return nil, explain(fmt.Errorf("run model: %w", err))
+	}
+	if outputs != nil {
+		return outputs, nil
 	}
 	ts := make([]*Tensor, len(out))
 	for i, v := range out {

@@ -119,3 +119,23 @@ func TestRun_tellsWantOfMemory(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestAgain_writesWhereTheFirstOutputsLie(t *testing.T) {
+	s := doubling(t)
+	x, err := session.NewTensor([]float32{1, 2, 3}, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer x.Release()
+	out, err := s.Again(nil, x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Release(out)
+	place := &out[0].Data[0]
+	x.Data[2] = 5
+	again, err := s.Again(out, x)
+	if err != nil || &again[0].Data[0] != place || out[0].Data[2] != 10 {
+		t.Errorf("%v, %v", again[0].Data, err)
+	}
+}
