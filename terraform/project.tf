@@ -42,6 +42,7 @@ locals {
     PREDICTIONS_BUCKET   = local.bucket_names.predictions
     LEDGER_BUCKET        = local.bucket_names.ledger
     DETECTOR_IMAGE       = local.images.detector
+    DETECTOR_TEMPLATE    = local.detector_template
     TRAINER_JOB          = local.trainer_job
     LITTERLOOP_VERSION   = var.release
   }

@@ -167,7 +167,11 @@ var detectorDefaults = map[string]string{
 }
 
 func TestDetector_environmentIsSetOrLeftForAReason(t *testing.T) {
-	set := read(t).module(t, "detector").object(t, "environment")
+	r := read(t)
+	if got := r.module(t, "detector").source(t, "environment"); got != "local.detector_environment" {
+		t.Errorf("the first revision's environment is %s", got)
+	}
+	set := r.local(t, "detector_environment")
 	asked := environment(func(getenv func(string) string) { _, _ = service.FromEnv(getenv) })
 	for _, key := range asked {
 		_, ours := set[key]

@@ -10,7 +10,7 @@ module "tracking" {
   args  = ["--bucket=${local.bucket_names.models}"]
   # The whole, for the page that shows where the loop stands.
   environment = merge(local.environment, local.telemetry)
-  ready_path = "/health"
+  ready_path  = "/health"
 
   service_account = google_service_account.part["tracking"].email
   invokers        = var.tracking.invokers

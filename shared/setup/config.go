@@ -3,6 +3,7 @@
 package setup
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
@@ -23,11 +24,23 @@ type Config struct {
 	Predictions string // PREDICTIONS_BUCKET
 	Ledger      string // LEDGER_BUCKET: decisions on training, under a retention policy
 
-	DetectorImage      string // DETECTOR_IMAGE: the container that the deploy function rolls out
+	DetectorImage string // DETECTOR_IMAGE: the container that the deploy function rolls out
+	// DetectorTemplate is what its revisions are made with: DETECTOR_TEMPLATE, JSON
+	// that Terraform writes.
+	DetectorTemplate   DetectorTemplate
 	TrainerJob         string // TRAINER_JOB: the Cloud Run job that trains
 	RunEmulator        string // RUN_EMULATOR_HOST: host:port of Cloud Run's API on the local cloud; empty in the cloud
 	MonitoringEmulator string // MONITORING_EMULATOR_HOST: Cloud Monitoring's address on the local cloud; empty in the cloud
 	Version            string // LITTERLOOP_VERSION: of this program, for lineage
+}
+
+// DetectorTemplate is laid over the template that the detector's service has;
+// what is empty stays as it is there.
+type DetectorTemplate struct {
+	CPU         string            `json:"cpu"`         // processors, such as "2"
+	Memory      string            `json:"memory"`      // such as "2Gi"
+	Concurrency int32             `json:"concurrency"` // requests at once for an instance
+	Env         map[string]string `json:"env"`
 }
 
 var name = regexp.MustCompile(`^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$`)
@@ -52,6 +65,13 @@ func FromEnv(getenv func(string) string) (Config, error) {
 	var faults []error
 	if c.Project == "" {
 		faults = append(faults, errors.New("GOOGLE_CLOUD_PROJECT is not set: name the project, or start `litterloop up` and use the environment it writes"))
+	}
+	if v := getenv("DETECTOR_TEMPLATE"); v != "" {
+		d := json.NewDecoder(strings.NewReader(v))
+		d.DisallowUnknownFields()
+		if err := d.Decode(&c.DetectorTemplate); err != nil {
+			faults = append(faults, fmt.Errorf("DETECTOR_TEMPLATE: %w; apply Terraform and the functions of one release", err))
+		}
 	}
 	for key, v := range map[string]string{"MODEL": c.Model, "TRAINER_JOB": c.TrainerJob, "REGION": c.Region} {
 		if !name.MatchString(v) {

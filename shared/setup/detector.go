@@ -1,9 +1,11 @@
 package setup
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"net/http"
+	"slices"
 	"time"
 
 	"cloud.google.com/go/run/apiv2/runpb"
@@ -21,9 +23,16 @@ func (p *Parts) Platform(ctx context.Context) (rollout.Platform, error) {
 	if err != nil {
 		return nil, err
 	}
-	template := &runpb.RevisionTemplate{
+	return rolloutcloudrun.New(c.services, c.revisions, p.Location(), p.template()), nil
+}
+
+// template is what revisions are made from: of what is not declared Cloud Run
+// keeps the service's own.
+func (p *Parts) template() *runpb.RevisionTemplate {
+	declared := p.DetectorTemplate
+	t := &runpb.RevisionTemplate{
 		Timeout:                       durationpb.New(60 * time.Second),
-		MaxInstanceRequestConcurrency: 16,
+		MaxInstanceRequestConcurrency: cmp.Or(declared.Concurrency, 16),
 		Containers: []*runpb.Container{{
 			Image: p.DetectorImage,
 			StartupProbe: &runpb.Probe{
@@ -32,7 +41,15 @@ func (p *Parts) Platform(ctx context.Context) (rollout.Platform, error) {
 			},
 		}},
 	}
-	return rolloutcloudrun.New(c.services, c.revisions, p.Location(), template), nil
+	limits := map[string]string{"cpu": declared.CPU, "memory": declared.Memory}
+	maps.DeleteFunc(limits, func(_, v string) bool { return v == "" })
+	if len(limits) > 0 {
+		t.Containers[0].Resources = &runpb.ResourceRequirements{Limits: limits}
+	}
+	for _, name := range slices.Sorted(maps.Keys(declared.Env)) {
+		t.Containers[0].Env = append(t.Containers[0].Env, &runpb.EnvVar{Name: name, Values: &runpb.EnvVar_Value{Value: declared.Env[name]}})
+	}
+	return t
 }
 
 // DetectorEnv is the environment of every revision, beside MODEL_URI.

@@ -35,9 +35,10 @@ type Platform struct {
 var _ rollout.Platform = (*Platform)(nil)
 
 // New returns the platform of parent, "projects/P/locations/L". template, with
-// one container, is what revisions are made from; its image and environment are
-// laid over the template that an existing service has, so that what was
-// declared there by others (resources, service account, network) stays. The
+// one container, is what revisions are made from; its image, environment, limits
+// and concurrency are laid over the template that an existing service has, so
+// that what was declared there by others (service account, network, a container
+// beside it) stays. The
 // clients stay the caller's to close.
 func New(services *run.ServicesClient, revisions *run.RevisionsClient, parent string, template *runpb.RevisionTemplate) *Platform {
 	return &Platform{services, revisions, parent, template}
@@ -233,8 +234,8 @@ func (p *Platform) revision(ctx context.Context, service, name string) (*runpb.R
 	return r, translate(err)
 }
 
-// overlay is the template of revision r: the adapter's image and environment,
-// and r's own, over what the service has.
+// overlay is the template of revision r: the adapter's, and r's own environment,
+// over what the service has.
 func (p *Platform) overlay(existing *runpb.RevisionTemplate, r rollout.Revision) *runpb.RevisionTemplate {
 	t := proto.CloneOf(p.template)
 	if existing != nil && len(existing.Containers) > 0 {
@@ -244,6 +245,18 @@ func (p *Platform) overlay(existing *runpb.RevisionTemplate, r rollout.Revision)
 		setEnv(t.Containers[0], ours.Env...)
 		if ours.StartupProbe != nil {
 			t.Containers[0].StartupProbe = ours.StartupProbe
+		}
+		if limits := ours.GetResources().GetLimits(); len(limits) > 0 {
+			if t.Containers[0].Resources == nil {
+				t.Containers[0].Resources = &runpb.ResourceRequirements{}
+			}
+			if t.Containers[0].Resources.Limits == nil {
+				t.Containers[0].Resources.Limits = map[string]string{}
+			}
+			maps.Copy(t.Containers[0].Resources.Limits, limits)
+		}
+		if n := p.template.MaxInstanceRequestConcurrency; n > 0 {
+			t.MaxInstanceRequestConcurrency = n
 		}
 	}
 	t.Revision = r.Name

@@ -58,7 +58,9 @@ func newProject(t *testing.T, versions int) *project {
 	var err error
 	p.roller, err = rollout.New(rollout.Options{
 		Models: p.models, Registry: reg, Bus: &busmem.Bus{}, HTTP: &http.Client{Transport: p}, Policy: policy,
-		Platform: cloudrun.New(services, revisions, parent, &runpb.RevisionTemplate{Containers: []*runpb.Container{{Image: "detector:1"}}}),
+		Platform: cloudrun.New(services, revisions, parent, &runpb.RevisionTemplate{MaxInstanceRequestConcurrency: 8, Containers: []*runpb.Container{{
+			Image: "detector:1", Resources: &runpb.ResourceRequirements{Limits: map[string]string{"memory": "4Gi"}},
+		}}}),
 		Now:      now, Log: slog.New(slog.DiscardHandler),
 		// Time stands still: only the lease, which is renewed by the side, waits.
 		Sleep: func(ctx context.Context, d time.Duration) error {
@@ -203,7 +205,10 @@ func TestRollout_keepsWhatTerraformDeclared(t *testing.T) {
 		t.Fatalf("containers %v", r.Containers)
 	}
 	main := r.Containers[0]
-	if main.Image != "detector:1" || main.Resources.Limits["memory"] != "2Gi" || p.service.Template.ServiceAccount != declared().Template.ServiceAccount {
+	if main.Resources.Limits["memory"] != "4Gi" || main.Resources.Limits["cpu"] != "2" || !main.Resources.CpuIdle || p.service.Template.MaxInstanceRequestConcurrency != 8 {
+		t.Errorf("what was declared since did not arrive: %v", main.Resources)
+	}
+	if main.Image != "detector:1" || p.service.Template.ServiceAccount != declared().Template.ServiceAccount {
 		t.Errorf("container %v of %s", main, p.service.Template.ServiceAccount)
 	}
 	env := map[string]string{}

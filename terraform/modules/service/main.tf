@@ -83,7 +83,9 @@ resource "google_cloud_run_v2_service" "this" {
       # models, the delivery pipeline for code. Either puts the name of the
       # revision, an image and variables into the template; Terraform would
       # take them out again, or ask for another revision of a name that is
-      # taken, which Cloud Run refuses. The template here is the first one's.
+      # taken, which Cloud Run refuses. The template here is the first one's;
+      # what is said of the detector later reaches its next revision through the
+      # deploy function (detector_template).
       template,
       # The same two shift traffic step by step; an apply in the middle of a
       # canary would end it.
