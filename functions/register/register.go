@@ -97,7 +97,7 @@ func (f *Function) Handle(ctx context.Context, e event.Event) error {
 
 // fail ends a training that has no model.
 func (f *Function) fail(ctx context.Context, t training.Training, reason string) error {
-	if err := f.Runs.SetStatus(ctx, t.Run, tracking.Failed); err != nil && !errors.Is(err, errs.NotFound) {
+	if err := f.mark(ctx, t.Run, reason); err != nil && !errors.Is(err, errs.NotFound) { // its job may never have begun
 		return err
 	}
 	err := f.alert(ctx, event.AlertData{
@@ -109,6 +109,22 @@ func (f *Function) fail(ctx context.Context, t training.Training, reason string)
 		return err
 	}
 	return f.Book.Finish(ctx, t.Run, training.Failed, 0, reason)
+}
+
+// mark leaves the reason with the run, and as its description where it has none.
+func (f *Function) mark(ctx context.Context, run, reason string) error {
+	r, err := f.Runs.Run(ctx, run)
+	if err != nil {
+		return err
+	}
+	tags := map[string]string{tracking.TagFailure: reason}
+	if r.Tags[tracking.TagNote] == "" {
+		tags[tracking.TagNote] = "Failed: " + reason
+	}
+	if err := f.Runs.SetTags(ctx, run, tags); err != nil {
+		return err
+	}
+	return f.Runs.SetStatus(ctx, run, tracking.Failed)
 }
 
 // register makes the run's version, judges it and ends the training; ended is

@@ -35,6 +35,9 @@ const (
 	TagRunName = "mlflow.runName"
 )
 
+// TagFailure says why the loop marked a run as failed.
+const TagFailure = "failure"
+
 // Run is what is known of a run but for its metrics. Times are Unix
 // milliseconds.
 type Run struct {

@@ -229,7 +229,8 @@ func (w *worker) fail(ctx context.Context, reason error) error {
 	if err := w.Runs.SetStatus(ctx, w.t.Run, tracking.Failed); err != nil && !errors.Is(err, errs.NotFound) {
 		return err
 	}
-	return w.publish(ctx, event.RegisterData{Run: w.t.Run, Failed: reason.Error()}, "failed")
+	code, _ := errs.Reason(reason)
+	return w.publish(ctx, event.RegisterData{Run: w.t.Run, Failed: fmt.Sprintf("%v (%s)", reason, code)}, "failed")
 }
 
 func (w *worker) publish(ctx context.Context, d event.RegisterData, identity ...string) error {

@@ -149,7 +149,7 @@ func TestLoop_trainingThatCannotSucceed(t *testing.T) {
 	w.ask("d1", "validated")
 	w.run()
 	got := mustTrainings(t, w)
-	if len(got) != 1 || got[0].State != training.Failed || got[0].Failure != `train run 98fe`+got[0].Run[4:]+`: width must be even` {
+	if len(got) != 1 || got[0].State != training.Failed || got[0].Failure != `train run 98fe`+got[0].Run[4:]+`: width must be even (recipe-invalid)` {
 		t.Errorf("trainings %+v", got)
 	}
 	if len(w.alerts) != 1 || len(w.deployed) != 0 || w.reconsidered != 1 || len(w.executions) != 1 {

@@ -223,13 +223,14 @@ func TestLoop_badInputEndsWithAWordAndTheLoopGoesOn(t *testing.T) {
 		data         func(*testing.T, *loop)
 		start        []byte
 		arrange      func(*loop, *engine.Trainer)
-		says         string // in the reason; none where it is trained on
+		says         string    // in the reason; none where it is trained on
+		code         errs.Code // the reason's, where no repetition would help
 		executions   int
 	}{
-		{name: "a data set of one photo", recipe: scratch, data: of(1, 0, box), says: "1 photos to train on and 0 held out"},
-		{name: "nothing but held-out photos", recipe: scratch, data: of(0, 1, box), says: "0 photos to train on and 1 held out"},
+		{name: "a data set of one photo", recipe: scratch, data: of(1, 0, box), says: "1 photos to train on and 0 held out", code: "training-data-invalid"},
+		{name: "nothing but held-out photos", recipe: scratch, data: of(0, 1, box), says: "0 photos to train on and 1 held out", code: "training-data-invalid"},
 		{name: "of one class", recipe: finetune, data: good},
-		{name: "all photos empty", recipe: finetune, data: of(2, 2), says: "no object is labelled"},
+		{name: "all photos empty", recipe: finetune, data: of(2, 2), says: "no object is labelled", code: "training-data-invalid"},
 		{name: "boxes of one pixel", recipe: finetune, data: of(2, 2, dataset.Box{X: 5, Y: 5, W: 1, H: 1})},
 		{name: "10,000 boxes on a photo", recipe: finetune, data: func(t *testing.T, l *loop) {
 			var crowd []dataset.Box
@@ -244,28 +245,28 @@ func TestLoop_badInputEndsWithAWordAndTheLoopGoesOn(t *testing.T) {
 			if err := l.datasets.Delete(t.Context(), dataset.ContentObject(p.MD5), blob.Any); err != nil {
 				t.Fatal(err)
 			}
-		}, says: "it was there when the version was made and is gone"},
+		}, says: "it was there when the version was made and is gone", code: "photo-missing"},
 		{name: "a held-out photo gone since validation", recipe: scratch, data: func(t *testing.T, l *loop) {
 			good(t, l)
 			p, _ := picture(t, 4, dataset.Val)
 			if err := l.datasets.Delete(t.Context(), dataset.ContentObject(p.MD5), blob.Any); err != nil {
 				t.Fatal(err)
 			}
-		}, says: "images/val/4.jpg"},
-		{name: "the version gone", recipe: scratch, data: func(*testing.T, *loop) {}, says: "not found"},
+		}, says: "images/val/4.jpg", code: "photo-missing"},
+		{name: "the version gone", recipe: scratch, data: func(*testing.T, *loop) {}, says: "not found", code: "dataset-missing"},
 		{name: "a classifier to start from", recipe: finetune, data: good, start: layers(
-			onnx.Node{Op: "GlobalAveragePool", Inputs: []string{"map"}, Outputs: []string{"pooled"}}, onnx.Node{Op: "Gemm", Inputs: []string{"pooled", "w"}, Outputs: []string{"out"}}), says: "is a classifier"},
-		{name: "a quantised one", recipe: finetune, data: good, start: layers(onnx.Node{Op: "DequantizeLinear", Inputs: []string{"map"}, Outputs: []string{"out"}}), says: "is quantised"},
-		{name: "a truncated one", recipe: finetune, data: good, start: start.ONNX[:len(start.ONNX)/2], says: "read the starting model"},
-		{name: "one made by something else", recipe: finetune, data: good, start: []byte("PK\x03\x04 a PyTorch archive"), says: "not an ONNX file"},
-		{name: "a page of the web", recipe: finetune, data: good, start: []byte("<!DOCTYPE html><html><head><title>Sign in"), says: "not an ONNX file"},
-		{name: "none", recipe: `{"name": "finetune", "from": "nowhere"}`, data: good, says: "nowhere"},
-		{name: "no memory for the photos", recipe: scratch, data: good, arrange: func(_ *loop, t *engine.Trainer) { t.Memory = 1000 }, says: "more memory"},
+			onnx.Node{Op: "GlobalAveragePool", Inputs: []string{"map"}, Outputs: []string{"pooled"}}, onnx.Node{Op: "Gemm", Inputs: []string{"pooled", "w"}, Outputs: []string{"out"}}), says: "is a classifier", code: "start-unsupported"},
+		{name: "a quantised one", recipe: finetune, data: good, start: layers(onnx.Node{Op: "DequantizeLinear", Inputs: []string{"map"}, Outputs: []string{"out"}}), says: "is quantised", code: "start-unsupported"},
+		{name: "a truncated one", recipe: finetune, data: good, start: start.ONNX[:len(start.ONNX)/2], says: "read the starting model", code: "start-unreadable"},
+		{name: "one made by something else", recipe: finetune, data: good, start: []byte("PK\x03\x04 a PyTorch archive"), says: "not an ONNX file", code: "start-unreadable"},
+		{name: "a page of the web", recipe: finetune, data: good, start: []byte("<!DOCTYPE html><html><head><title>Sign in"), says: "not an ONNX file", code: "start-unreadable"},
+		{name: "none", recipe: `{"name": "finetune", "from": "nowhere"}`, data: good, says: "nowhere", code: "start-unknown"},
+		{name: "no memory for the photos", recipe: scratch, data: good, arrange: func(_ *loop, t *engine.Trainer) { t.Memory = 1000 }, says: "more memory", code: "out-of-memory"},
 		{name: "killed for its memory", recipe: scratch, data: good, arrange: func(l *loop, _ *engine.Trainer) { l.killed = true }, says: "most likely for its memory", executions: 3},
 		{name: "no disk", recipe: finetune, data: good, arrange: func(l *loop, _ *engine.Trainer) { l.models.full = true }, says: "no space left on device", executions: 3},
 		{name: "no time", recipe: `{"seconds": 60, "width": 4, "image_size": 64}`, data: good, arrange: func(_ *loop, t *engine.Trainer) {
 			t.Clock = func() time.Duration { return time.Hour }
-		}, says: "the time was spent before the first step"},
+		}, says: "the time was spent before the first step", code: "recipe-invalid"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l := newLoop(t)
@@ -294,6 +295,9 @@ func TestLoop_badInputEndsWithAWordAndTheLoopGoesOn(t *testing.T) {
 				return
 			}
 			l.checkFailed(got, c.says, max(c.executions, 1))
+			if c.code != "" && !strings.HasSuffix(got.Failure, fmt.Sprintf("(%s)", c.code)) {
+				t.Errorf("%q does not name the reason %s", got.Failure, c.code)
+			}
 			l.killed, l.models.full = false, false
 			l.trainer = engine.Recipes{training.Scratch: engine.Trainer{}}
 			store(t, l.datasets, "good", 2, 2, 2, []string{"can"}, box)
@@ -310,8 +314,8 @@ func (l *loop) checkFailed(x training.Training, says string, executions int) {
 	if x.State != training.Failed || !strings.Contains(x.Failure, says) || len(l.executions) != executions {
 		l.t.Errorf("ended %s after %d executions: %q, want one that says %q after %d", x.State, len(l.executions), x.Failure, says, executions)
 	}
-	if r, err := l.runs.Run(l.t.Context(), x.Run); errors.Is(err, errs.NotFound) && !l.killed || err == nil && r.Status != tracking.Failed {
-		l.t.Errorf("the run is %s, %v", r.Status, err)
+	if r, err := l.runs.Run(l.t.Context(), x.Run); errors.Is(err, errs.NotFound) && !l.killed || err == nil && (r.Status != tracking.Failed || !strings.Contains(r.Tags[tracking.TagFailure], says)) {
+		l.t.Errorf("the run is %s, %v, %v", r.Status, r.Tags, err)
 	}
 	if versions, err := l.registry.List(l.t.Context(), "litter"); len(versions) > 0 || err != nil && !errors.Is(err, errs.NotFound) {
 		l.t.Errorf("versions %v, %v", versions, err)
