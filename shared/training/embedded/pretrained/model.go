@@ -9,6 +9,7 @@
 package pretrained
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 
@@ -58,7 +59,7 @@ type Level struct {
 func Open(model []byte) (*Model, error) {
 	g, err := onnx.Parse(model)
 	if err != nil {
-		return nil, errs.Permanentf(Unreadable, "read the starting model of %d bytes: %w", len(model), err)
+		return nil, errs.Permanentf(Unreadable, "read the starting model of %d bytes%s: %w", len(model), looksLike(model), err)
 	}
 	m := &Model{graph: g, Bins: 1, Licence: licence(g)}
 	if err := m.acceptable(); err != nil {
@@ -82,6 +83,19 @@ func Open(model []byte) (*Model, error) {
 		m.Size = 0
 	}
 	return m, nil
+}
+
+// looksLike names what people give by mistake.
+func looksLike(model []byte) string {
+	switch begin := bytes.TrimSpace(model[:min(len(model), 64)]); {
+	case bytes.HasPrefix(begin, []byte("<")):
+		return ", which is a web page, as a download may give that asks to sign in"
+	case bytes.HasPrefix(begin, []byte("PK")), bytes.HasPrefix(begin, []byte("\x80\x02")):
+		return ", which is an archive such as PyTorch's (.pt, .pth): export it as ONNX"
+	case bytes.HasPrefix(begin, []byte("version https://git-lfs")):
+		return ", which only points to a file in Git LFS: fetch that (git lfs pull)"
+	}
+	return ""
 }
 
 // minOpset is the first whose operators the exported model's decoding needs.

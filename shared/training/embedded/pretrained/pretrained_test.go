@@ -244,6 +244,8 @@ func TestOpen_refusesInWords(t *testing.T) {
 	}{
 		{"nothing", nil, pretrained.Unreadable, "no ONNX graph"},
 		{"a photo", []byte("\xff\xd8\xff\xe0\x00\x10JFIF"), pretrained.Unreadable, "not an ONNX file"},
+		{"PyTorch's own file", []byte("PK\x03\x04\x00\x00\x08\x08yolox_nano/data.pkl"), pretrained.Unreadable, "export it as ONNX"},
+		{"a pointer", []byte("version https://git-lfs.github.com/spec/v1\noid sha256:c3"), pretrained.Unreadable, "git lfs pull"},
 		{"cut short", whole[:len(whole)/2], pretrained.Unreadable, ""},
 		{"a classifier", model(onnx.Model{Nodes: []onnx.Node{conv,
 			{Op: "GlobalAveragePool", Inputs: []string{"map"}, Outputs: []string{"pooled"}},
@@ -253,7 +255,7 @@ func TestOpen_refusesInWords(t *testing.T) {
 		{"an old operator set", model(onnx.Model{Opset: 9, Nodes: []onnx.Node{conv, {Op: "Sigmoid", Inputs: []string{"map"}, Outputs: []string{"out"}}}}), pretrained.Unsupported, "operator set 9"},
 		{"of half-precision weights", bytes.Replace(model(onnx.Model{Nodes: []onnx.Node{conv, {Op: "Sigmoid", Inputs: []string{"map"}, Outputs: []string{"out"}}}}),
 			[]byte{8, 4, 8, 3, 8, 1, 8, 1, 16, onnx.ElementFloat}, []byte{8, 4, 8, 3, 8, 1, 8, 1, 16, onnx.ElementFloat16}, 1), pretrained.Unsupported, "half precision"},
-		{"a page of the web", []byte("<!DOCTYPE html><html><head><title>Sign in</title>"), pretrained.Unreadable, "not an ONNX file"},
+		{"a page of the web", []byte("<!DOCTYPE html><html><head><title>Sign in</title>"), pretrained.Unreadable, "a web page"},
 		{"of grey photos", model(onnx.Model{Inputs: []onnx.Value{{Name: "images", Shape: []any{1, 1, 64, 64}}}, Nodes: []onnx.Node{conv, {Op: "Sigmoid", Inputs: []string{"map"}, Outputs: []string{"out"}}}}), pretrained.Unsupported, "three channels"},
 		{"of two inputs", model(onnx.Model{Inputs: []onnx.Value{image, {Name: "more"}}, Nodes: []onnx.Node{conv, {Op: "Sigmoid", Inputs: []string{"map"}, Outputs: []string{"out"}}}}), pretrained.Unsupported, "2 inputs"},
 	} {
