@@ -39,7 +39,12 @@ func (c *deployFlags) deploy(ctx context.Context, g *globals) (err error) {
 	if _, err := os.Stat(settings); err != nil {
 		return fmt.Errorf("%s is missing: run `litterloop init --project %s` first", settings, g.Project)
 	}
-	_, findings := checkCloud(ctx, g.Project, os.Getenv)
+	tf := cloud.Terraform{Dir: c.Terraform, Project: g.Project, Stderr: g.stderr}
+	region, err := tf.Setting("region")
+	if err != nil {
+		return err
+	}
+	_, findings := checkCloud(ctx, g.Project, region, tf, os.Getenv)
 	for _, f := range findings {
 		if f.Must && !f.OK {
 			return fmt.Errorf("%s: %s; mend it: %s", f.Name, f.Says, f.Mend)
@@ -57,8 +62,7 @@ func (c *deployFlags) deploy(ctx context.Context, g *globals) (err error) {
 	if err != nil {
 		return err
 	}
-	tf := cloud.Terraform{Dir: c.Terraform, Project: g.Project, Stderr: g.stderr,
-		Vars: []string{"release=" + c.Release, "function_source=" + zip, "delivery_account=true"}}
+	tf.Vars = []string{"release=" + c.Release, "function_source=" + zip, "delivery_account=true"}
 	board := progress.New(g.stderr)
 	defer board.Close()
 
@@ -77,7 +81,7 @@ func (c *deployFlags) deploy(ctx context.Context, g *globals) (err error) {
 		if err := step(board, "lay the foundation", apply(ctx, tf, foundation...)); err != nil {
 			return err
 		}
-		if err := step(board, "build the images", func(*progress.Stage) (string, error) { return c.Release, c.build(ctx, root, tf, g) }); err != nil {
+		if err := step(board, "build the images", func(*progress.Stage) (string, error) { return c.Release, c.build(ctx, root, region, tf, g) }); err != nil {
 			return err
 		}
 	}
@@ -121,11 +125,7 @@ func apply(ctx context.Context, tf cloud.Terraform, targets ...string) func(*pro
 }
 
 // build has Cloud Build make and push the images that the settings ask for.
-func (c *deployFlags) build(ctx context.Context, root string, tf cloud.Terraform, g *globals) error {
-	region, err := tf.Setting("region")
-	if err != nil {
-		return err
-	}
+func (c *deployFlags) build(ctx context.Context, root, region string, tf cloud.Terraform, g *globals) error {
 	substitutions := "_REGION=" + region + ",_RELEASE=" + c.Release
 	if err := c.submit(ctx, root, g, region, "cloudbuild.yaml", "_DEPLOY=no,"+substitutions); err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 
+	"github.com/litterloop/litterloop/cmd/litterloop/cloud"
 	"github.com/litterloop/litterloop/cmd/litterloop/progress"
 	"github.com/litterloop/litterloop/shared/imaging"
 	"github.com/litterloop/litterloop/shared/onnxruntime"
@@ -38,8 +39,13 @@ func (c *doctorCmd) Run(ctx context.Context, g *globals) error {
 	}
 	findings := []finding{checkRuntime(ctx), checkPhotos(), checkCompiler(), checkFetcher(), checkState(g.State), checkLoopback()}
 	if g.Project != "" {
-		_, cloud := checkCloud(ctx, g.Project, os.Getenv)
-		findings = append(findings, cloud...)
+		settings := cloud.Terraform{Dir: "terraform", Project: g.Project}
+		region, err := settings.Setting("region")
+		if err != nil { // not written yet
+			region = "europe-west1"
+		}
+		_, found := checkCloud(ctx, g.Project, region, settings, os.Getenv)
+		findings = append(findings, found...)
 	}
 	return g.tell(findings)
 }

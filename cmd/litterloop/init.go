@@ -33,7 +33,12 @@ func (c *initCmd) Run(ctx context.Context, g *globals) error {
 	if g.Project == "" {
 		return errors.New("name the project with --project; `gcloud projects list` shows yours")
 	}
-	api, findings := checkCloud(ctx, g.Project, os.Getenv)
+	settings := filepath.Join(c.Terraform, "envs", g.Project+".tfvars")
+	sizes := cloud.Terraform{Dir: c.Terraform, Project: g.Project}
+	if _, err := os.Stat(settings); err != nil {
+		sizes.Project = c.Environment // what they will be made from
+	}
+	api, findings := checkCloud(ctx, g.Project, c.Region, sizes, os.Getenv)
 	if err := g.tell(findings); err != nil || c.Check {
 		return err
 	}
@@ -41,7 +46,6 @@ func (c *initCmd) Run(ctx context.Context, g *globals) error {
 	if err != nil {
 		return err
 	}
-	settings := filepath.Join(c.Terraform, "envs", g.Project+".tfvars")
 	written, err := c.write(settings, g.Project)
 	if err != nil {
 		return err
@@ -95,8 +99,9 @@ func quoted(list []string) string {
 	return strings.Join(q, ", ")
 }
 
-// checkCloud checks the tools, the credentials, and the project with them.
-func checkCloud(ctx context.Context, project string, getenv func(string) string) (cloud.API, []finding) {
+// checkCloud checks the tools, the credentials, and the project with them; sizes
+// has the settings whose quotas are looked at.
+func checkCloud(ctx context.Context, project, region string, sizes cloud.Terraform, getenv func(string) string) (cloud.API, []finding) {
 	checked := cloud.CheckTools(ctx)
 	credentials := cloud.Finding{Name: "credentials", Must: true, Mend: "gcloud auth application-default login"}
 	client, err := signed(ctx, getenv)
@@ -109,6 +114,11 @@ func checkCloud(ctx context.Context, project string, getenv func(string) string)
 	api := cloud.APIFromEnv(client, getenv)
 	if err == nil {
 		checked = append(checked, api.CheckProject(ctx, project)...)
+		if needs, err := sizes.Needs(); err != nil {
+			checked = append(checked, cloud.Finding{Name: "settings", Must: true, Says: err.Error(), Mend: "terraform -chdir=" + sizes.Dir + " validate"})
+		} else {
+			checked = append(checked, api.CheckQuotas(ctx, project, region, needs)...)
+		}
 	}
 	var findings []finding
 	for _, f := range checked {
