@@ -3,6 +3,7 @@ package embedded
 import (
 	"context"
 	"errors"
+	"runtime"
 	"time"
 
 	"github.com/litterloop/litterloop/shared/errs"
@@ -14,12 +15,14 @@ type budget struct {
 	steps int // 0 where time decides
 	spent func() time.Duration
 	total time.Duration
+	each  time.Duration // that a step takes, rather too much
+	cores int           // that spend it at once: 1 of processor time
 }
 
 func newBudget(r Recipe, h Hooks) (budget, error) {
-	clock, seconds := h.Clock, r.Seconds
+	clock, seconds, cores := h.Clock, r.Seconds, runtime.GOMAXPROCS(0)
 	if r.CPUSeconds > 0 {
-		clock, seconds = h.CPU, r.CPUSeconds
+		clock, seconds, cores = h.CPU, r.CPUSeconds, 1
 	}
 	if seconds == 0 {
 		return budget{steps: r.Steps}, nil
@@ -30,7 +33,15 @@ func newBudget(r Recipe, h Hooks) (budget, error) {
 	if clock == nil {
 		return budget{}, errs.Permanentf(InvalidRecipe, "recipe: a budget of time is not possible here; set steps")
 	}
-	return budget{spent: clock, total: time.Duration(seconds * float64(time.Second))}, nil
+	return budget{spent: clock, total: time.Duration(seconds * float64(time.Second)), cores: cores}, nil
+}
+
+// now is the time spent, 0 where steps decide.
+func (b budget) now() time.Duration {
+	if b.spent == nil {
+		return 0
+	}
+	return b.spent()
 }
 
 // progress is the share of the budget that is gone before a step, 0 to 1.
@@ -41,17 +52,40 @@ func (b budget) progress(step int) float64 {
 	return min(float64(b.spent())/float64(b.total), 1)
 }
 
-// over tells whether nothing is left after so many steps.
+// over tells whether nothing is left after so many steps: no more than another
+// step would take.
 func (b budget) over(done int) bool {
 	if b.steps > 0 {
 		return done >= b.steps
 	}
-	return b.spent() >= b.total
+	return b.spent()+b.each >= b.total
 }
 
+// timed does a step and learns what it takes: the longest of late, as another
+// program may slow the next one down as well.
+func (b *budget) timed(step func() error) error {
+	if b.steps > 0 {
+		return step()
+	}
+	began := b.spent()
+	err := step()
+	b.each = max(b.spent()-began, b.each*9/10)
+	return err
+}
+
+const (
+	// measureMargin is what measuring may take more than the first photo did, with
+	// the report on it and a machine that others slow down.
+	measureMargin = 1.5
+	// drawCost is what drawing a photo takes, over opening it: decoding, a copy of
+	// every pixel, and encoding. Measured 3.1.
+	drawCost = 4
+)
+
 // keepTimeToMeasure takes what the final measurement will need out of a budget
-// of time, judged by one photo.
-func (t *training) keepTimeToMeasure(ctx context.Context) (err error) {
+// of time, judged by one photo, and what the caller needs to draw photos, judged
+// by how long it took to open the held-out ones.
+func (t *training) keepTimeToMeasure(ctx context.Context, opening time.Duration) (err error) {
 	if t.budget.steps > 0 || len(t.heldOut) == 0 {
 		return nil
 	}
@@ -65,12 +99,17 @@ func (t *training) keepTimeToMeasure(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.close()) }()
-	opened := t.budget.spent()
+	loaded := t.budget.spent()
 	if _, err := detectAll(ctx, p, t.heldOut[:1], t.recipe.MaxOverlap); err != nil {
 		return err
 	}
-	one := t.budget.spent() - opened
-	// A quarter more, as the report and the files come after it.
-	t.budget.total = max(t.budget.total-(opened-began)-time.Duration(len(t.heldOut))*one*5/4, t.budget.spent())
+	now := t.budget.spent()
+	values := 0
+	for _, h := range t.heldOut {
+		values += len(h.input)
+	}
+	measure := measureMargin * float64(now-loaded) * float64(values) / float64(len(t.heldOut[0].input))
+	draw := drawCost * float64(opening) * float64(t.budget.cores) / float64(len(t.heldOut)) * float64(min(t.hooks.Drawings, len(t.heldOut)))
+	t.budget.total = max(t.budget.total-(loaded-began)-time.Duration(measure+draw), now)
 	return nil
 }

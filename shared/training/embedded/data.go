@@ -67,7 +67,10 @@ type Hooks struct {
 	Clock, CPU func() time.Duration
 	// Memory is how many bytes this process may use; 0 is unknown. A training whose
 	// photos cannot fit is refused before the system kills it.
-	Memory     int64
+	Memory int64
+	// Drawings is how many held-out photos the caller opens again and draws when
+	// Train has ended: a budget of time leaves as much over.
+	Drawings   int
 	Step       func(Step)
 	Validation func(ctx context.Context, v Validation) error
 	// SaveCheckpoint keeps what a killed training resumes from. It is also

@@ -73,9 +73,11 @@ func (t *training) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	t.batches = newBatches(photos, t.recipe)
+	began := t.budget.now()
 	if t.heldOut, err = decodeVal(ctx, t.data.Val, t.design); err != nil {
 		return err
 	}
+	opening := t.budget.now() - began
 	if t.engine, err = newEngine(t.design, t.recipe); err != nil {
 		return err
 	}
@@ -83,7 +85,7 @@ func (t *training) prepare(ctx context.Context) (err error) {
 	t.batches.cache = t.engine.cache
 	err = t.restore(ctx)
 	if err == nil {
-		err = t.keepTimeToMeasure(ctx)
+		err = t.keepTimeToMeasure(ctx, opening)
 	}
 	if err != nil {
 		return errors.Join(err, t.engine.close())
@@ -106,7 +108,7 @@ func (t *training) run(ctx context.Context) error {
 			return t.interrupted(ctx)
 		}
 		b := stream.next()
-		if err := t.step(b); err != nil {
+		if err := t.budget.timed(func() error { return t.step(b) }); err != nil {
 			return err
 		}
 		stream.recycle(b)

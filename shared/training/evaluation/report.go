@@ -47,8 +47,10 @@ type Worst struct {
 const (
 	fewMeasured = 10
 	fewTrained  = 20
-	worstPhotos = 8
 )
+
+// WorstPhotos is the most that a report names.
+const WorstPhotos = 8
 
 // NewReport measures photos. trained are the labelled boxes of each class in the
 // training data.
@@ -181,5 +183,5 @@ func (r *Report) confuse(classes int, photos []Photo) {
 		}
 	}
 	slices.SortStableFunc(r.Worst, func(a, b Worst) int { return cmp.Compare(b.Missed+b.Wrong, a.Missed+a.Wrong) })
-	r.Worst = r.Worst[:min(len(r.Worst), worstPhotos)]
+	r.Worst = r.Worst[:min(len(r.Worst), WorstPhotos)]
 }
