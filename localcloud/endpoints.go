@@ -23,6 +23,7 @@ type Endpoints struct {
 
 	ControlPlane string `json:"control_plane"` // every API that Terraform's provider asks
 	Tracking     string `json:"tracking"`      // runs and models, for MLflow's clients and for browsers
+	Metadata     string `json:"metadata"`      // who the caller is, as Compute Engine's metadata server says it; empty where policies are not enforced
 }
 
 // Image names of the containers that the local cloud knows.
@@ -35,18 +36,25 @@ const (
 // Environ is the environment that points Google's clients, and the loop's own
 // programs, at these endpoints.
 func (e Endpoints) Environ() []string {
+	return append(e.apis(),
+		"GOOGLE_CLOUD_PROJECT="+e.Project,
+		"DETECTOR_IMAGE="+DetectorImage,
+		"MLFLOW_TRACKING_URI=http://"+e.Tracking,
+		"CLOUDSDK_CORE_PROJECT="+e.Project,
+	)
+}
+
+// apis is the part of Environ that says where Google's APIs are.
+func (e Endpoints) apis() []string {
 	return []string{
-		"GOOGLE_CLOUD_PROJECT=" + e.Project,
 		"STORAGE_EMULATOR_HOST=http://" + e.Storage,
 		"PUBSUB_EMULATOR_HOST=" + e.GRPC,
 		"RUN_EMULATOR_HOST=" + e.GRPC,
 		"MONITORING_EMULATOR_HOST=http://" + e.ControlPlane + "/monitoring/",
-		"DETECTOR_IMAGE=" + DetectorImage,
-		"MLFLOW_TRACKING_URI=http://" + e.Tracking,
+		"GCE_METADATA_HOST=" + e.Metadata,
 		"CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE=http://" + e.Storage + "/storage/v1/",
 		"CLOUDSDK_API_ENDPOINT_OVERRIDES_PUBSUB=http://" + e.PubSubREST + "/",
 		"CLOUDSDK_AUTH_DISABLE_CREDENTIALS=true",
-		"CLOUDSDK_CORE_PROJECT=" + e.Project,
 		"GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT=false", // DVC's client would ask the real cloud about each bucket, and wait
 	}
 }

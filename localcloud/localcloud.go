@@ -14,11 +14,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
 
 	"github.com/litterloop/litterloop/localcloud/controlplane"
+	"github.com/litterloop/litterloop/localcloud/iam"
 	"github.com/litterloop/litterloop/localcloud/monitoring"
 	"github.com/litterloop/litterloop/localcloud/pubsub"
 	"github.com/litterloop/litterloop/localcloud/run"
@@ -33,8 +35,13 @@ type Options struct {
 	Images  map[string][]string // container image -> command line
 	Env     []string            // added to the environment of every container
 	Fsync   bool                // acknowledged writes also survive the loss of power
-	Faults  Faults
-	Log     *slog.Logger
+	// Enforce has IAM policies decide what the processes that the cloud runs may
+	// do, each as its service account; otherwise everybody may do everything.
+	Enforce bool
+	// Audit is told of each call of an account where policies are enforced.
+	Audit  func(iam.Call)
+	Faults Faults
+	Log    *slog.Logger
 }
 
 // loopback keeps containers that take their address from HOST, as the detector
@@ -50,10 +57,14 @@ type Cloud struct {
 	Scheduler *scheduler.Scheduler
 	// Control answers Terraform; see package controlplane.
 	Control *controlplane.Server
+	// Access decides who may do what; nil where policies are not enforced.
+	Access *iam.Authorizer
 
 	log       *slog.Logger
+	mu        sync.Mutex // guards servers
 	grpc      *grpc.Server
 	servers   []*http.Server
+	callers   *identities
 	functions net.Listener
 	tracking  net.Listener
 	failed    chan error
@@ -93,30 +104,43 @@ func Start(ctx context.Context, o Options) (_ *Cloud, err error) {
 
 	// The order matters: storage publishes what a crash left unpublished as soon
 	// as it opens, and Pub/Sub pushes to functions.
-	if c.PubSub, err = pubsub.New(pubsub.Options{Dir: filepath.Join(o.Dir, "pubsub"), Fsync: o.Fsync, Log: o.Log, Faults: o.Faults.pubsub()}); err != nil {
+	docs, err := controlplane.Open(filepath.Join(o.Dir, "controlplane"))
+	if err != nil {
 		return c, err
 	}
-	if c.Storage, err = storage.New(storage.Options{Dir: filepath.Join(o.Dir, "storage"), Fsync: o.Fsync, Notify: c.PubSub.Publish, Log: o.Log, Faults: o.Faults.storage()}); err != nil {
+	base, running := c.Endpoints.Environ(), run.Options{}
+	callers := newIdentities(c)
+	c.callers = callers
+	c.grpc = grpc.NewServer(grpc.MaxRecvMsgSize(pubsub.MaxRequestBytes), grpc.UnaryInterceptor(callers.unary), grpc.StreamInterceptor(callers.stream))
+	if o.Enforce {
+		c.Access = iam.New(iam.Options{Project: o.Project, Policy: docs.Policy, Audit: o.Audit, Log: o.Log})
+		c.Endpoints.Metadata = c.Endpoints.ControlPlane
+		base, running.Identity, running.Identify = nil, callers.environ, c.identify
+	}
+	if c.PubSub, err = pubsub.New(pubsub.Options{Dir: filepath.Join(o.Dir, "pubsub"), Fsync: o.Fsync, Access: c.Access, Agent: iam.PubSubAgent(controlplane.Number), Log: o.Log, Faults: o.Faults.pubsub()}); err != nil {
 		return c, err
 	}
-	if c.Run, err = run.New(run.Options{Dir: filepath.Join(o.Dir, "run"), Images: o.Images, BaseEnv: slices.Concat(c.Endpoints.Environ(), o.Env, loopback), Faults: o.Faults.run(), Log: o.Log}); err != nil {
+	if c.Storage, err = storage.New(storage.Options{Dir: filepath.Join(o.Dir, "storage"), Fsync: o.Fsync, Notify: c.PubSub.Publish, Access: c.Access, Agent: iam.StorageAgent(controlplane.Number), Log: o.Log, Faults: o.Faults.storage()}); err != nil {
+		return c, err
+	}
+	running.Dir, running.Images, running.BaseEnv = filepath.Join(o.Dir, "run"), o.Images, slices.Concat(base, o.Env, loopback)
+	running.Access, running.Faults, running.Log = c.Access, o.Faults.run(), o.Log
+	if c.Run, err = run.New(running); err != nil {
 		return c, err
 	}
 	if c.Scheduler, err = scheduler.New(scheduler.Options{Dir: filepath.Join(o.Dir, "scheduler"), Token: c.PubSub.Token, Log: o.Log}); err != nil {
 		return c, err
 	}
-	if c.Control, err = controlplane.New(controlplane.Options{Dir: filepath.Join(o.Dir, "controlplane"), Project: o.Project,
+	c.Control = controlplane.New(controlplane.Options{Documents: docs, Project: o.Project, Access: c.Access,
 		Storage: c.Storage, PubSub: c.PubSub, Run: c.Run,
-		TimeSeries: monitoring.Handler(monitoring.Sources{Subscriptions: c.PubSub.Stats, Revisions: c.Run.Stats, Now: time.Now}), Functions: functions{c.Endpoints.GRPC}, Schedule: c.Scheduler, Log: o.Log}); err != nil {
-		return c, err
-	}
-	c.grpc = grpc.NewServer(grpc.MaxRecvMsgSize(pubsub.MaxRequestBytes))
+		TimeSeries: monitoring.Handler(monitoring.Sources{Subscriptions: c.PubSub.Stats, Revisions: c.Run.Stats, Now: time.Now}), Functions: functions{c.Endpoints.GRPC}, Schedule: c.Scheduler, Log: o.Log})
 	c.PubSub.Register(c.grpc)
 	c.Run.Register(c.grpc)
 	go c.report(func() error { return c.grpc.Serve(grpcL) })
-	c.serve(storageL, c.Storage)
+	c.serve(storageL, c.storage())
 	c.serve(restL, c.PubSub)
-	c.serve(controlL, c.Control)
+	c.serve(controlL, c.control(owner))
+	close(callers.ready)
 	return c, c.Endpoints.write(o.Dir)
 }
 
@@ -128,7 +152,9 @@ func (c *Cloud) ServeTracking(h http.Handler) { c.serve(c.tracking, h) }
 
 func (c *Cloud) serve(l net.Listener, h http.Handler) {
 	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	c.mu.Lock()
 	c.servers = append(c.servers, s)
+	c.mu.Unlock()
 	go c.report(func() error { return s.Serve(l) })
 }
 
@@ -155,7 +181,13 @@ func (c *Cloud) Close(ctx context.Context) error {
 	if c.PubSub != nil {
 		faults = append(faults, c.PubSub.Close())
 	}
-	for _, s := range c.servers {
+	if c.callers != nil {
+		close(c.callers.done)
+	}
+	c.mu.Lock()
+	servers := slices.Clone(c.servers)
+	c.mu.Unlock()
+	for _, s := range servers {
 		if err := s.Shutdown(ctx); err != nil {
 			faults = append(faults, s.Close())
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/litterloop/litterloop/cmd/litterloop/client"
+	"github.com/litterloop/litterloop/localcloud/iam"
 	"github.com/litterloop/litterloop/shared/registry"
 	"github.com/litterloop/litterloop/shared/training"
 )
@@ -27,8 +29,18 @@ func (*statusCmd) Run(ctx context.Context, g *globals) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	told := g.answer(s, func(w io.Writer) { printStatus(w, cl, s) })
-	if err != nil {
+	refused, unheard := cl.Refused(ctx)
+	all := struct {
+		client.Snapshot
+		Refused []iam.Refusal `json:"refused_calls,omitempty"`
+	}{s, refused}
+	told := g.answer(all, func(w io.Writer) {
+		printStatus(w, cl, s)
+		for _, r := range refused {
+			fmt.Fprintf(w, "REFUSED  %d times: %v\n", r.Times, &iam.Denied{Principal: r.Principal, Permission: r.Permission, Resource: r.Resource})
+		}
+	})
+	if err := errors.Join(err, unheard); err != nil {
 		return fmt.Errorf("not everything could be read: %w", err)
 	}
 	return told

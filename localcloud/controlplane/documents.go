@@ -9,17 +9,24 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+
+	"github.com/google/renameio/v2"
 )
 
 // document is a resource as its API shows it.
 type document = map[string]any
 
-// documents keeps each resource in a file of its own, by its name.
-type documents struct {
+// Documents keeps each resource in a file of its own, by its name. What update
+// answered survives the loss of power.
+type Documents struct {
 	dir string
 
 	mu  sync.Mutex
 	all map[string]document
+
+	// Policies are asked for at every call of every server, also while a
+	// resource is being made.
+	policies sync.Map // of names below policies/: []iam.Binding
 }
 
 // stored is a file's content.
@@ -28,11 +35,12 @@ type stored struct {
 	Document document `json:"document"`
 }
 
-func open(dir string) (*documents, error) {
+// Open reads what is declared in dir. One process at a time may have it open.
+func Open(dir string) (*Documents, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("control plane: %w", err)
 	}
-	d := &documents{dir: dir, all: map[string]document{}}
+	d := &Documents{dir: dir, all: map[string]document{}}
 	files, err := filepath.Glob(filepath.Join(dir, "*.json"))
 	if err != nil {
 		return nil, err
@@ -47,12 +55,15 @@ func open(dir string) (*documents, error) {
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}
 		d.all[x.Name] = x.Document
+		if err := d.index(x.Name, x.Document); err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
 	}
 	return d, nil
 }
 
 // get returns a copy, and whether there is such a resource.
-func (d *documents) get(name string) (document, bool) {
+func (d *Documents) get(name string) (document, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	doc, ok := d.all[name]
@@ -60,7 +71,7 @@ func (d *documents) get(name string) (document, bool) {
 }
 
 // under returns the names that begin with prefix.
-func (d *documents) under(prefix string) []string {
+func (d *Documents) under(prefix string) []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var names []string
@@ -74,7 +85,7 @@ func (d *documents) under(prefix string) []string {
 
 // update changes a resource; change gets nil for one that is not there, and
 // returns nil to remove it.
-func (d *documents) update(name string, change func(document) (document, error)) (document, error) {
+func (d *Documents) update(name string, change func(document) (document, error)) (document, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	doc, err := change(clone(d.all[name]))
@@ -88,20 +99,17 @@ func (d *documents) update(name string, change func(document) (document, error))
 			return nil, err
 		}
 		delete(d.all, name)
-		return nil, nil
+		return nil, d.index(name, nil)
 	}
 	text, err := json.Marshal(stored{name, doc})
 	if err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(file+".new", text, 0o600); err != nil {
-		return nil, err
-	}
-	if err := os.Rename(file+".new", file); err != nil {
+	if err := renameio.WriteFile(file, text, 0o600, renameio.WithTempDir(d.dir)); err != nil {
 		return nil, err
 	}
 	d.all[name] = doc
-	return clone(doc), nil
+	return clone(doc), d.index(name, doc)
 }
 
 // clone copies a resource by way of JSON, which all of it came from.

@@ -84,9 +84,9 @@ func start(t *testing.T, project string) *cloud {
 	t.Cleanup(func() { must(sch.Close()) })
 	c := &cloud{functions: deployed{}, schedule: sch}
 	open := func() http.Handler {
-		s, err := controlplane.New(controlplane.Options{Dir: filepath.Join(dir, "controlplane"), Project: project, Storage: st, PubSub: ps, Run: cr, Functions: c.functions, Schedule: sch})
+		docs, err := controlplane.Open(filepath.Join(dir, "controlplane"))
 		must(err)
-		return s
+		return controlplane.New(controlplane.Options{Documents: docs, Project: project, Storage: st, PubSub: ps, Run: cr, Functions: c.functions, Schedule: sch})
 	}
 	c.Server = httptest.NewServer(open())
 	t.Cleanup(c.Close)

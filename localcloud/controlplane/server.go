@@ -10,7 +10,6 @@ package controlplane
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -19,6 +18,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/litterloop/litterloop/localcloud/iam"
 	"github.com/litterloop/litterloop/localcloud/internal/loopback"
 	"github.com/litterloop/litterloop/localcloud/internal/rest"
 	"github.com/litterloop/litterloop/localcloud/scheduler"
@@ -40,10 +40,13 @@ type Schedule interface {
 	Run(ctx context.Context, name string) error
 }
 
-// Options of a Server; all but TimeSeries, Log and Now are required.
+// Options of a Server; all but TimeSeries, Access, Log and Now are required.
 type Options struct {
-	Dir     string
-	Project string
+	Documents *Documents
+	Project   string
+	// Access decides what callers may do, by the policies among the documents;
+	// nil allows everything.
+	Access *iam.Authorizer
 	// Storage, PubSub and Run are the APIs that other servers answer, and
 	// TimeSeries the one of Cloud Monitoring's methods that reads.
 	Storage, PubSub, Run, TimeSeries http.Handler
@@ -59,23 +62,19 @@ const Number = "123456789012"
 // Server is the control plane.
 type Server struct {
 	o    Options
-	docs *documents
+	docs *Documents
 	mux  *http.ServeMux
 }
 
-// New opens the state in o.Dir.
-func New(o Options) (*Server, error) {
+// New serves what o.Documents declare.
+func New(o Options) *Server {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	docs, err := open(o.Dir)
-	if err != nil {
-		return nil, fmt.Errorf("control plane: %w", err)
-	}
-	s := &Server{o: o, docs: docs, mux: http.NewServeMux()}
+	s := &Server{o: o, docs: o.Documents, mux: http.NewServeMux()}
 	s.projects()
 	for _, k := range s.kinds() {
 		k.register(s)
@@ -83,14 +82,14 @@ func New(o Options) (*Server, error) {
 	if o.TimeSeries != nil {
 		s.mux.Handle("/monitoring/v3/projects/{project}/timeSeries", o.TimeSeries)
 	}
-	s.mux.Handle("/storage/", o.Storage)
+	s.mux.Handle("/storage/", s.forgetting(o.Storage))
 	s.mux.Handle("/upload/", o.Storage)
-	s.mux.Handle("/pubsub/", http.StripPrefix("/pubsub", o.PubSub))
-	s.mux.Handle("/run/", http.StripPrefix("/run", o.Run))
+	s.mux.Handle("/pubsub/", s.forgetting(http.StripPrefix("/pubsub", o.PubSub)))
+	s.mux.Handle("/run/", s.forgetting(http.StripPrefix("/run", o.Run)))
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		rest.Error(w, status.Errorf(codes.Unimplemented, "the local cloud does not serve %s %s", r.Method, r.URL.Path))
 	})
-	return s, nil
+	return s
 }
 
 // ServeHTTP implements http.Handler. It answers a caller with any bearer token
@@ -105,6 +104,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if s.policy(w, r) {
+		return
+	}
+	if err := s.may(r); err != nil {
+		rest.Error(w, err)
 		return
 	}
 	s.mux.ServeHTTP(w, r)

@@ -54,6 +54,15 @@ func (s *Server) deadLetter(d *delivery, topicName string) (at journal.Position,
 	return s.journal.Append(frame), true
 }
 
+// mayDeadLetter tells why Pub/Sub's own account may not move a subscription's
+// messages to the topic; nil when it may.
+func (s *Server) mayDeadLetter(sub *subscription, topic string) error {
+	if err := s.o.Access.Allowed(s.o.Agent, "pubsub.topics.publish", topic); err != nil {
+		return err
+	}
+	return s.o.Access.Allowed(s.o.Agent, "pubsub.subscriptions.consume", sub.config.Name)
+}
+
 // enqueue gives a message its id, appends its record to frame, and makes it
 // owed to the topic's subscriptions that want it. The lock is held.
 func (s *Server) enqueue(frame []byte, t *topic, m *pb.PubsubMessage, encoded []byte) []byte {

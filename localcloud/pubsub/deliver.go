@@ -181,13 +181,18 @@ func (s *Server) fail(d *delivery, why string) journal.Position {
 	sub.count.retried++
 	s.due.remove(d)
 	if p := sub.config.DeadLetterPolicy; p != nil && d.failures >= int(p.MaxDeliveryAttempts) {
-		if at, ok := s.deadLetter(d, p.DeadLetterTopic); ok {
+		if err := s.mayDeadLetter(sub, p.DeadLetterTopic); err != nil {
+			sub.count.lastError = err.Error()
+			s.o.Log.Error("pubsub: Pub/Sub's own account may not move this dead letter, trying on; grant it that", "subscription", sub.config.Name,
+				"message", d.message.MessageId, "error", err)
+		} else if at, ok := s.deadLetter(d, p.DeadLetterTopic); ok {
 			s.o.Log.Warn("pubsub: moved to the dead-letter topic", "subscription", sub.config.Name,
 				"message", d.message.MessageId, "attempts", d.failures, "topic", p.DeadLetterTopic, "reason", why)
 			return at
+		} else {
+			s.o.Log.Error("pubsub: the dead-letter topic is gone, trying on; create it", "subscription", sub.config.Name,
+				"message", d.message.MessageId, "topic", p.DeadLetterTopic)
 		}
-		s.o.Log.Error("pubsub: the dead-letter topic is gone, trying on; create it", "subscription", sub.config.Name,
-			"message", d.message.MessageId, "topic", p.DeadLetterTopic)
 	}
 	now := s.o.Now()
 	next := now.Add(sub.backoff(d.failures))

@@ -26,6 +26,14 @@ func checkName(name, collection string) error {
 	return nil
 }
 
+// projectOf is the project that a resource's name begins with.
+func projectOf(name string) string {
+	if parts := strings.SplitN(name, "/", 3); len(parts) > 1 {
+		return parts[0] + "/" + parts[1]
+	}
+	return name
+}
+
 const (
 	defaultPage = 100
 	maxPage     = 1000

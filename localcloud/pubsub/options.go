@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"net/http"
 	"time"
+
+	"github.com/litterloop/litterloop/localcloud/iam"
 )
 
 // Limits of Google Cloud Pub/Sub that clients rely on.
@@ -42,6 +44,12 @@ type Options struct {
 	// still owed replaces it (further, when the snapshot is larger). It bounds
 	// what a start has to replay. Default 8 MiB.
 	CompactBytes int64
+	// Access decides what callers may do; nil allows everything.
+	Access *iam.Authorizer
+	// Agent is the principal that moves dead letters: it needs
+	// pubsub.topics.publish on their topic and pubsub.subscriptions.consume on
+	// the subscription.
+	Agent string
 	// Faults are injected on purpose; the zero value injects none.
 	Faults Faults
 }

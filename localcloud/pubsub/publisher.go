@@ -15,7 +15,10 @@ type publisher struct {
 	s *Server
 }
 
-func (p publisher) Publish(_ context.Context, r *pb.PublishRequest) (*pb.PublishResponse, error) {
+func (p publisher) Publish(ctx context.Context, r *pb.PublishRequest) (*pb.PublishResponse, error) {
+	if err := p.s.o.Access.Check(ctx, "pubsub.topics.publish", r.Topic); err != nil {
+		return nil, err
+	}
 	ids, err := p.s.publish(r.Topic, r.Messages)
 	if err != nil {
 		return nil, err
@@ -23,7 +26,10 @@ func (p publisher) Publish(_ context.Context, r *pb.PublishRequest) (*pb.Publish
 	return &pb.PublishResponse{MessageIds: ids}, nil
 }
 
-func (p publisher) CreateTopic(_ context.Context, t *pb.Topic) (*pb.Topic, error) {
+func (p publisher) CreateTopic(ctx context.Context, t *pb.Topic) (*pb.Topic, error) {
+	if err := p.s.o.Access.Check(ctx, "pubsub.topics.create", projectOf(t.GetName())); err != nil {
+		return nil, err
+	}
 	if err := checkTopic(t); err != nil {
 		return nil, err
 	}
@@ -49,7 +55,10 @@ func checkTopic(t *pb.Topic) error {
 	return checkName(t.GetName(), "topics")
 }
 
-func (p publisher) UpdateTopic(_ context.Context, r *pb.UpdateTopicRequest) (out *pb.Topic, err error) {
+func (p publisher) UpdateTopic(ctx context.Context, r *pb.UpdateTopicRequest) (out *pb.Topic, err error) {
+	if err := p.s.o.Access.Check(ctx, "pubsub.topics.update", r.GetTopic().GetName()); err != nil {
+		return nil, err
+	}
 	name := r.GetTopic().GetName()
 	return out, p.s.change(func() ([]byte, error) {
 		t := p.s.topics[name]
@@ -72,7 +81,10 @@ func (p publisher) UpdateTopic(_ context.Context, r *pb.UpdateTopicRequest) (out
 	})
 }
 
-func (p publisher) GetTopic(_ context.Context, r *pb.GetTopicRequest) (*pb.Topic, error) {
+func (p publisher) GetTopic(ctx context.Context, r *pb.GetTopicRequest) (*pb.Topic, error) {
+	if err := p.s.o.Access.Check(ctx, "pubsub.topics.get", r.Topic); err != nil {
+		return nil, err
+	}
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
 	t := p.s.topics[r.Topic]
@@ -82,7 +94,10 @@ func (p publisher) GetTopic(_ context.Context, r *pb.GetTopicRequest) (*pb.Topic
 	return t.config, nil
 }
 
-func (p publisher) ListTopics(_ context.Context, r *pb.ListTopicsRequest) (*pb.ListTopicsResponse, error) {
+func (p publisher) ListTopics(ctx context.Context, r *pb.ListTopicsRequest) (*pb.ListTopicsResponse, error) {
+	if err := p.s.o.Access.Check(ctx, "pubsub.topics.list", r.Project); err != nil {
+		return nil, err
+	}
 	if !projectName.MatchString(r.Project) {
 		return nil, invalid("project %q: expected projects/PROJECT", r.Project)
 	}
@@ -98,7 +113,10 @@ func (p publisher) ListTopics(_ context.Context, r *pb.ListTopicsRequest) (*pb.L
 	return &pb.ListTopicsResponse{Topics: topics, NextPageToken: next}, err
 }
 
-func (p publisher) ListTopicSubscriptions(_ context.Context, r *pb.ListTopicSubscriptionsRequest) (*pb.ListTopicSubscriptionsResponse, error) {
+func (p publisher) ListTopicSubscriptions(ctx context.Context, r *pb.ListTopicSubscriptionsRequest) (*pb.ListTopicSubscriptionsResponse, error) {
+	if err := p.s.o.Access.Check(ctx, "pubsub.topics.get", r.Topic); err != nil {
+		return nil, err
+	}
 	p.s.mu.Lock()
 	t := p.s.topics[r.Topic]
 	var names []string
@@ -119,7 +137,10 @@ func (p publisher) ListTopicSnapshots(context.Context, *pb.ListTopicSnapshotsReq
 	return &pb.ListTopicSnapshotsResponse{}, nil
 }
 
-func (p publisher) DeleteTopic(_ context.Context, r *pb.DeleteTopicRequest) (*emptypb.Empty, error) {
+func (p publisher) DeleteTopic(ctx context.Context, r *pb.DeleteTopicRequest) (*emptypb.Empty, error) {
+	if err := p.s.o.Access.Check(ctx, "pubsub.topics.delete", r.Topic); err != nil {
+		return nil, err
+	}
 	return &emptypb.Empty{}, p.s.change(func() ([]byte, error) {
 		if p.s.topics[r.Topic] == nil {
 			return nil, notFound("topic", r.Topic)

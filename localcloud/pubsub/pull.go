@@ -38,6 +38,9 @@ func (s *Server) pulled(name string) (*subscription, error) {
 }
 
 func (r subscriber) Pull(ctx context.Context, q *pb.PullRequest) (*pb.PullResponse, error) {
+	if err := r.s.o.Access.Check(ctx, "pubsub.subscriptions.consume", q.Subscription); err != nil {
+		return nil, err
+	}
 	if q.MaxMessages <= 0 {
 		return nil, invalid("max_messages %d: at least 1", q.MaxMessages)
 	}
@@ -69,7 +72,10 @@ func (r subscriber) Pull(ctx context.Context, q *pb.PullRequest) (*pb.PullRespon
 	}
 }
 
-func (r subscriber) Acknowledge(_ context.Context, q *pb.AcknowledgeRequest) (*emptypb.Empty, error) {
+func (r subscriber) Acknowledge(ctx context.Context, q *pb.AcknowledgeRequest) (*emptypb.Empty, error) {
+	if err := r.s.o.Access.Check(ctx, "pubsub.subscriptions.consume", q.Subscription); err != nil {
+		return nil, err
+	}
 	return &emptypb.Empty{}, r.s.ack(q.Subscription, q.AckIds)
 }
 
@@ -85,7 +91,10 @@ func (s *Server) ack(name string, ackIDs []string) error {
 	return s.settleFor(name, func(sub *subscription) journal.Position { return s.acknowledge(sub, ids) })
 }
 
-func (r subscriber) ModifyAckDeadline(_ context.Context, q *pb.ModifyAckDeadlineRequest) (*emptypb.Empty, error) {
+func (r subscriber) ModifyAckDeadline(ctx context.Context, q *pb.ModifyAckDeadlineRequest) (*emptypb.Empty, error) {
+	if err := r.s.o.Access.Check(ctx, "pubsub.subscriptions.consume", q.Subscription); err != nil {
+		return nil, err
+	}
 	deadlines := make([]int32, len(q.AckIds))
 	for i := range deadlines {
 		deadlines[i] = q.AckDeadlineSeconds

@@ -107,6 +107,12 @@ func (s *Server) Token(email, audience string) (string, error) {
 	return s.signer.token(email, audience)
 }
 
+// Identify verifies a token that Token made, and returns what it was made for.
+func (s *Server) Identify(token string) (email, audience string, err error) {
+	who, err := s.signer.verify(token)
+	return who.email, who.audience, err
+}
+
 // Close stops delivering, writes what is pending and releases Dir. Pushes in
 // flight are cut off and delivered again after the next start.
 func (s *Server) Close() error {

@@ -20,6 +20,9 @@ func (r subscriber) StreamingPull(stream pb.Subscriber_StreamingPullServer) erro
 	if first.Subscription == "" {
 		return invalid("the first request of a stream names the subscription")
 	}
+	if err := r.s.o.Access.Check(stream.Context(), "pubsub.subscriptions.consume", first.Subscription); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancelCause(stream.Context())
 	defer cancel(nil)
 	go func() { cancel(r.receive(stream, first)) }()

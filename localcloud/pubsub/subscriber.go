@@ -20,7 +20,13 @@ type subscriber struct {
 	s *Server
 }
 
-func (r subscriber) CreateSubscription(_ context.Context, c *pb.Subscription) (*pb.Subscription, error) {
+func (r subscriber) CreateSubscription(ctx context.Context, c *pb.Subscription) (*pb.Subscription, error) {
+	if err := r.s.o.Access.Check(ctx, "pubsub.subscriptions.create", projectOf(c.GetName())); err != nil {
+		return nil, err
+	}
+	if err := r.s.o.Access.Check(ctx, "pubsub.topics.attachSubscription", c.GetTopic()); err != nil {
+		return nil, err
+	}
 	c = proto.CloneOf(c)
 	if c.AckDeadlineSeconds == 0 {
 		c.AckDeadlineSeconds = 10
@@ -117,7 +123,10 @@ func checkRetry(p *pb.RetryPolicy) error {
 	return nil
 }
 
-func (r subscriber) GetSubscription(_ context.Context, q *pb.GetSubscriptionRequest) (*pb.Subscription, error) {
+func (r subscriber) GetSubscription(ctx context.Context, q *pb.GetSubscriptionRequest) (*pb.Subscription, error) {
+	if err := r.s.o.Access.Check(ctx, "pubsub.subscriptions.get", q.Subscription); err != nil {
+		return nil, err
+	}
 	r.s.mu.Lock()
 	defer r.s.mu.Unlock()
 	sub := r.s.subs[q.Subscription]
@@ -127,7 +136,10 @@ func (r subscriber) GetSubscription(_ context.Context, q *pb.GetSubscriptionRequ
 	return sub.config, nil
 }
 
-func (r subscriber) UpdateSubscription(_ context.Context, q *pb.UpdateSubscriptionRequest) (out *pb.Subscription, err error) {
+func (r subscriber) UpdateSubscription(ctx context.Context, q *pb.UpdateSubscriptionRequest) (out *pb.Subscription, err error) {
+	if err := r.s.o.Access.Check(ctx, "pubsub.subscriptions.update", q.GetSubscription().GetName()); err != nil {
+		return nil, err
+	}
 	name := q.GetSubscription().GetName()
 	err = r.s.change(func() ([]byte, error) {
 		sub := r.s.subs[name]
@@ -143,7 +155,10 @@ func (r subscriber) UpdateSubscription(_ context.Context, q *pb.UpdateSubscripti
 	return out, err
 }
 
-func (r subscriber) ModifyPushConfig(_ context.Context, q *pb.ModifyPushConfigRequest) (*emptypb.Empty, error) {
+func (r subscriber) ModifyPushConfig(ctx context.Context, q *pb.ModifyPushConfigRequest) (*emptypb.Empty, error) {
+	if err := r.s.o.Access.Check(ctx, "pubsub.subscriptions.update", q.Subscription); err != nil {
+		return nil, err
+	}
 	return &emptypb.Empty{}, r.s.change(func() ([]byte, error) {
 		sub := r.s.subs[q.Subscription]
 		if sub == nil {
@@ -175,7 +190,10 @@ func (s *Server) reconfigure(sub *subscription, c *pb.Subscription) ([]byte, err
 	return frame, nil
 }
 
-func (r subscriber) ListSubscriptions(_ context.Context, q *pb.ListSubscriptionsRequest) (*pb.ListSubscriptionsResponse, error) {
+func (r subscriber) ListSubscriptions(ctx context.Context, q *pb.ListSubscriptionsRequest) (*pb.ListSubscriptionsResponse, error) {
+	if err := r.s.o.Access.Check(ctx, "pubsub.subscriptions.list", q.Project); err != nil {
+		return nil, err
+	}
 	if !projectName.MatchString(q.Project) {
 		return nil, invalid("project %q: expected projects/PROJECT", q.Project)
 	}
@@ -195,7 +213,10 @@ func (r subscriber) ListSnapshots(context.Context, *pb.ListSnapshotsRequest) (*p
 	return &pb.ListSnapshotsResponse{}, nil
 }
 
-func (r subscriber) DeleteSubscription(_ context.Context, q *pb.DeleteSubscriptionRequest) (*emptypb.Empty, error) {
+func (r subscriber) DeleteSubscription(ctx context.Context, q *pb.DeleteSubscriptionRequest) (*emptypb.Empty, error) {
+	if err := r.s.o.Access.Check(ctx, "pubsub.subscriptions.delete", q.Subscription); err != nil {
+		return nil, err
+	}
 	return &emptypb.Empty{}, r.s.change(func() ([]byte, error) {
 		sub := r.s.subs[q.Subscription]
 		if sub == nil {

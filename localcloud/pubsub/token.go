@@ -9,6 +9,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math/big"
+	"strings"
 	"sync"
 	"time"
 )
@@ -44,6 +46,40 @@ func newSigner(now func() time.Time) (*signer, error) {
 	}
 	sum := sha256.Sum256(public)
 	return &signer{now: now, key: key, keyID: hex.EncodeToString(sum[:8]), tokens: map[identity]issued{}}, nil
+}
+
+// verify returns whom a token of this signer is for.
+func (s *signer) verify(token string) (identity, error) {
+	refused := func(why string) (identity, error) {
+		return identity{}, fmt.Errorf("the identity token is %s", why)
+	}
+	dot := strings.LastIndexByte(token, '.')
+	_, payload, ok := strings.Cut(token[:max(dot, 0)], ".")
+	if !ok {
+		return refused("no JWT")
+	}
+	b64 := base64.RawURLEncoding
+	signature, err := b64.DecodeString(token[dot+1:])
+	sum := sha256.Sum256([]byte(token[:dot]))
+	if err != nil || len(signature) != 64 || !ecdsa.Verify(&s.key.PublicKey, sum[:], new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(signature[32:])) {
+		return refused("not signed by this local cloud, or before it was last started")
+	}
+	var claims struct {
+		Email    string `json:"email"`
+		Audience string `json:"aud"`
+		Expires  int64  `json:"exp"`
+	}
+	text, err := b64.DecodeString(payload)
+	if err == nil {
+		err = json.Unmarshal(text, &claims)
+	}
+	if err != nil {
+		return refused("malformed")
+	}
+	if s.now().Unix() > claims.Expires {
+		return refused("expired")
+	}
+	return identity{claims.Email, claims.Audience}, nil
 }
 
 // token returns a signed token for the account, the same one for half its life.

@@ -112,13 +112,17 @@ func (s *Server) beginAttempt(e *execution, retry bool) (doc *runpb.Execution, a
 func (s *Server) attempt(ctx context.Context, doc *runpb.Execution, n int) error {
 	c := doc.Template.Containers[0]
 	timeout := cmp.Or(doc.Template.Timeout.AsDuration(), 10*time.Minute)
+	env, err := s.env(c, doc.Template.ServiceAccount, "CLOUD_RUN_JOB="+id(doc.Job), "CLOUD_RUN_EXECUTION="+id(doc.Name),
+		"CLOUD_RUN_TASK_INDEX=0", "CLOUD_RUN_TASK_COUNT=1", "CLOUD_RUN_TASK_ATTEMPT="+strconv.Itoa(n))
+	if err != nil {
+		return err
+	}
 	p, err := s.procs.start(command{
 		name: doc.Name,
 		argv: s.argv(c),
-		env: s.env(c, "CLOUD_RUN_JOB="+id(doc.Job), "CLOUD_RUN_EXECUTION="+id(doc.Name),
-			"CLOUD_RUN_TASK_INDEX=0", "CLOUD_RUN_TASK_COUNT=1", "CLOUD_RUN_TASK_ATTEMPT="+strconv.Itoa(n)),
-		dir: c.WorkingDir,
-		log: s.logPath(doc.Name),
+		env:  env,
+		dir:  c.WorkingDir,
+		log:  s.logPath(doc.Name),
 	})
 	if err != nil {
 		return err

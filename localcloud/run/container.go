@@ -1,6 +1,7 @@
 package run
 
 import (
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -58,10 +59,17 @@ func (s *Server) argv(c *runpb.Container) []string {
 }
 
 // env is a process's environment: what comes later wins.
-func (s *Server) env(c *runpb.Container, system ...string) []string {
+func (s *Server) env(c *runpb.Container, account string, system ...string) ([]string, error) {
 	env := slices.Clone(s.opt.BaseEnv)
+	if s.opt.Identity != nil {
+		own, err := s.opt.Identity(account)
+		if err != nil {
+			return nil, fmt.Errorf("identity %s: %w", account, err)
+		}
+		env = append(env, own...)
+	}
 	for _, e := range c.Env {
 		env = append(env, e.Name+"="+e.GetValue())
 	}
-	return append(env, system...)
+	return append(env, system...), nil
 }

@@ -25,6 +25,9 @@ type executionsAPI struct {
 }
 
 func (a executionsAPI) GetExecution(ctx context.Context, req *runpb.GetExecutionRequest) (*runpb.Execution, error) {
+	if err := a.s.opt.Access.Check(ctx, "run.executions.get", req.Name); err != nil {
+		return nil, err
+	}
 	a.s.mu.Lock()
 	defer a.s.mu.Unlock()
 	e := a.s.executions[req.Name]
@@ -35,6 +38,9 @@ func (a executionsAPI) GetExecution(ctx context.Context, req *runpb.GetExecution
 }
 
 func (a executionsAPI) ListExecutions(ctx context.Context, req *runpb.ListExecutionsRequest) (*runpb.ListExecutionsResponse, error) {
+	if err := a.s.opt.Access.Check(ctx, "run.executions.list", req.Parent); err != nil {
+		return nil, err
+	}
 	a.s.mu.Lock()
 	defer a.s.mu.Unlock()
 	// A dash stands for the executions of every job of the location.
@@ -54,6 +60,9 @@ func (a executionsAPI) ListExecutions(ctx context.Context, req *runpb.ListExecut
 
 // CancelExecution asks the process to end; the operation is done when it has.
 func (a executionsAPI) CancelExecution(ctx context.Context, req *runpb.CancelExecutionRequest) (*longrunningpb.Operation, error) {
+	if err := a.s.opt.Access.Check(ctx, "run.executions.cancel", req.Name); err != nil {
+		return nil, err
+	}
 	s := a.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -75,6 +84,9 @@ func (a executionsAPI) CancelExecution(ctx context.Context, req *runpb.CancelExe
 }
 
 func (a executionsAPI) DeleteExecution(ctx context.Context, req *runpb.DeleteExecutionRequest) (*longrunningpb.Operation, error) {
+	if err := a.s.opt.Access.Check(ctx, "run.executions.delete", req.Name); err != nil {
+		return nil, err
+	}
 	s := a.s
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -126,13 +126,17 @@ func (in *instance) once(ctx context.Context, first bool) (ready bool, err error
 	}
 	service, revision := id(in.doc.Service), id(in.doc.Name)
 	c := in.doc.Containers[0]
+	env, err := in.s.env(c, in.doc.ServiceAccount, "PORT="+strconv.Itoa(port), "K_SERVICE="+service,
+		"K_REVISION="+revision, "K_CONFIGURATION="+service)
+	if err != nil {
+		return false, err
+	}
 	p, err := in.s.procs.start(command{
 		name: in.doc.Name,
 		argv: in.s.argv(c),
-		env: in.s.env(c, "PORT="+strconv.Itoa(port), "K_SERVICE="+service,
-			"K_REVISION="+revision, "K_CONFIGURATION="+service),
-		dir: c.WorkingDir,
-		log: in.s.logPath(in.doc.Name),
+		env:  env,
+		dir:  c.WorkingDir,
+		log:  in.s.logPath(in.doc.Name),
 	})
 	if err != nil {
 		return false, err

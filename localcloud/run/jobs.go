@@ -23,6 +23,12 @@ type jobsAPI struct {
 }
 
 func (a jobsAPI) CreateJob(ctx context.Context, req *runpb.CreateJobRequest) (*longrunningpb.Operation, error) {
+	if err := a.s.opt.Access.Check(ctx, "run.jobs.create", req.Parent); err != nil {
+		return nil, err
+	}
+	if err := a.s.mayRun(ctx, req.Parent, req.GetJob().GetTemplate().GetTemplate()); err != nil {
+		return nil, err
+	}
 	if err := errors.Join(checkParent(req.Parent), checkID("job_id", req.JobId)); err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
@@ -41,6 +47,12 @@ func (s *Server) createJob(name string, want *runpb.Job, validateOnly bool) (*lo
 }
 
 func (a jobsAPI) UpdateJob(ctx context.Context, req *runpb.UpdateJobRequest) (*longrunningpb.Operation, error) {
+	if err := a.s.opt.Access.Check(ctx, "run.jobs.update", req.GetJob().GetName()); err != nil {
+		return nil, err
+	}
+	if err := a.s.mayRun(ctx, req.GetJob().GetName(), req.GetJob().GetTemplate().GetTemplate()); err != nil {
+		return nil, err
+	}
 	name := req.GetJob().GetName()
 	a.s.mu.Lock()
 	defer a.s.mu.Unlock()
@@ -49,6 +61,9 @@ func (a jobsAPI) UpdateJob(ctx context.Context, req *runpb.UpdateJobRequest) (*l
 		parent, id, _ := strings.Cut(name, "/jobs/")
 		if err := errors.Join(checkParent(parent), checkID("job name", id)); err != nil {
 			return nil, status.Error(codes.InvalidArgument, err.Error())
+		}
+		if err := a.s.opt.Access.Check(ctx, "run.jobs.create", parent); err != nil {
+			return nil, err
 		}
 		return a.s.createJob(name, req.Job, req.ValidateOnly)
 	}
@@ -97,6 +112,9 @@ func (s *Server) saveJob(job *runpb.Job) error {
 }
 
 func (a jobsAPI) GetJob(ctx context.Context, req *runpb.GetJobRequest) (*runpb.Job, error) {
+	if err := a.s.opt.Access.Check(ctx, "run.jobs.get", req.Name); err != nil {
+		return nil, err
+	}
 	a.s.mu.Lock()
 	defer a.s.mu.Unlock()
 	job := a.s.jobs[req.Name]
@@ -107,6 +125,9 @@ func (a jobsAPI) GetJob(ctx context.Context, req *runpb.GetJobRequest) (*runpb.J
 }
 
 func (a jobsAPI) ListJobs(ctx context.Context, req *runpb.ListJobsRequest) (*runpb.ListJobsResponse, error) {
+	if err := a.s.opt.Access.Check(ctx, "run.jobs.list", req.Parent); err != nil {
+		return nil, err
+	}
 	if err := checkParent(req.Parent); err != nil {
 		return nil, err
 	}
@@ -123,6 +144,9 @@ func (a jobsAPI) ListJobs(ctx context.Context, req *runpb.ListJobsRequest) (*run
 }
 
 func (a jobsAPI) DeleteJob(ctx context.Context, req *runpb.DeleteJobRequest) (*longrunningpb.Operation, error) {
+	if err := a.s.opt.Access.Check(ctx, "run.jobs.delete", req.Name); err != nil {
+		return nil, err
+	}
 	s := a.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -156,6 +180,13 @@ func (a jobsAPI) DeleteJob(ctx context.Context, req *runpb.DeleteJobRequest) (*l
 // RunJob starts an execution. It has started for good once it is answered: a
 // crash starts it again.
 func (a jobsAPI) RunJob(ctx context.Context, req *runpb.RunJobRequest) (*longrunningpb.Operation, error) {
+	permission := "run.jobs.run"
+	if req.Overrides != nil {
+		permission = "run.jobs.runWithOverrides"
+	}
+	if err := a.s.opt.Access.Check(ctx, permission, req.Name); err != nil {
+		return nil, err
+	}
 	s := a.s
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -25,6 +25,9 @@ type operationsAPI struct {
 }
 
 func (a operationsAPI) GetOperation(ctx context.Context, req *longrunningpb.GetOperationRequest) (*longrunningpb.Operation, error) {
+	if err := a.s.opt.Access.Check(ctx, "run.operations.get", req.Name); err != nil {
+		return nil, err
+	}
 	a.s.mu.Lock()
 	defer a.s.mu.Unlock()
 	return a.s.operation(req.Name)
@@ -33,6 +36,9 @@ func (a operationsAPI) GetOperation(ctx context.Context, req *longrunningpb.GetO
 // WaitOperation returns the operation when it is done or its timeout has
 // passed, whichever comes first.
 func (a operationsAPI) WaitOperation(ctx context.Context, req *longrunningpb.WaitOperationRequest) (op *longrunningpb.Operation, err error) {
+	if err := a.s.opt.Access.Check(ctx, "run.operations.get", req.Name); err != nil {
+		return nil, err
+	}
 	if req.Timeout != nil {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, req.Timeout.AsDuration())

@@ -26,6 +26,7 @@ type share struct {
 // endpoint is one URL: a listener on loopback and the revisions behind it.
 type endpoint struct {
 	uri    string
+	may    func(*http.Request) error
 	server *http.Server
 
 	mu     sync.Mutex
@@ -34,7 +35,7 @@ type endpoint struct {
 }
 
 // newEndpoint listens at the former URI when its port is free, else anywhere.
-func (s *Server) newEndpoint(former string) (*endpoint, error) {
+func (s *Server) newEndpoint(service, former string) (*endpoint, error) {
 	addr := "127.0.0.1:0"
 	if u, err := url.Parse(former); err == nil && u.Host != "" {
 		addr = u.Host
@@ -48,6 +49,7 @@ func (s *Server) newEndpoint(former string) (*endpoint, error) {
 		return nil, fmt.Errorf("listen for a service: %w", err)
 	}
 	e := &endpoint{uri: "http://" + l.Addr().String(), rand: rand.New(rand.NewPCG(s.opt.Seed, 0))}
+	e.may = func(r *http.Request) error { return s.mayInvoke(r, service, e.uri) }
 	e.server = &http.Server{Handler: e, ReadHeaderTimeout: 30 * time.Second}
 	s.background(func() { e.server.Serve(l) })
 	return e, nil
@@ -83,6 +85,10 @@ func (e *endpoint) choose() (share, bool) {
 }
 
 func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if err := e.may(r); err != nil {
+		forbid(w, err)
+		return
+	}
 	sh, ok := e.choose()
 	if !ok {
 		http.Error(w, "the service has no ready revision", http.StatusServiceUnavailable)

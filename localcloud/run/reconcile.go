@@ -48,7 +48,7 @@ func (s *Server) loadServices() error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.services)) {
 		v := s.services[name]
-		if v.main, err = s.newEndpoint(v.doc.Uri); err != nil {
+		if v.main, err = s.newEndpoint(v.doc.Name, v.doc.Uri); err != nil {
 			return err
 		}
 		doc := proto.CloneOf(v.doc)
@@ -219,7 +219,7 @@ func (s *Server) route(v *service, statuses []*runpb.TrafficTargetStatus) error 
 		}
 		tags[t.Tag] = true
 		if v.tags[t.Tag] == nil {
-			e, err := s.newEndpoint(former[t.Tag])
+			e, err := s.newEndpoint(v.doc.Name, former[t.Tag])
 			if err != nil {
 				return err
 			}

@@ -29,6 +29,9 @@ func (s *Server) revision(name string) (*service, *runpb.Revision, error) {
 }
 
 func (a revisionsAPI) GetRevision(ctx context.Context, req *runpb.GetRevisionRequest) (*runpb.Revision, error) {
+	if err := a.s.opt.Access.Check(ctx, "run.revisions.get", req.Name); err != nil {
+		return nil, err
+	}
 	a.s.mu.Lock()
 	defer a.s.mu.Unlock()
 	_, r, err := a.s.revision(req.Name)
@@ -36,6 +39,9 @@ func (a revisionsAPI) GetRevision(ctx context.Context, req *runpb.GetRevisionReq
 }
 
 func (a revisionsAPI) ListRevisions(ctx context.Context, req *runpb.ListRevisionsRequest) (*runpb.ListRevisionsResponse, error) {
+	if err := a.s.opt.Access.Check(ctx, "run.revisions.list", req.Parent); err != nil {
+		return nil, err
+	}
 	a.s.mu.Lock()
 	defer a.s.mu.Unlock()
 	v, ok := a.s.services[req.Parent]
@@ -51,6 +57,9 @@ func (a revisionsAPI) ListRevisions(ctx context.Context, req *runpb.ListRevision
 }
 
 func (a revisionsAPI) DeleteRevision(ctx context.Context, req *runpb.DeleteRevisionRequest) (*longrunningpb.Operation, error) {
+	if err := a.s.opt.Access.Check(ctx, "run.revisions.delete", req.Name); err != nil {
+		return nil, err
+	}
 	s := a.s
 	s.mu.Lock()
 	defer s.mu.Unlock()

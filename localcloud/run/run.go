@@ -22,6 +22,8 @@ import (
 	"cloud.google.com/go/longrunning/autogen/longrunningpb"
 	"cloud.google.com/go/run/apiv2/runpb"
 	"google.golang.org/grpc"
+
+	"github.com/litterloop/litterloop/localcloud/iam"
 )
 
 // Options configure a Server. Dir and Images are needed.
@@ -47,6 +49,13 @@ type Options struct {
 	IdleAfter time.Duration
 	// Grace is the time between SIGTERM and SIGKILL, Cloud Run's 10 s when 0.
 	Grace time.Duration
+	// Access decides what callers may do, and who may send requests to services;
+	// nil allows everything. With it, Identity returns the environment of
+	// processes that run as a service account ("": none was declared), and
+	// Identify whom a bearer token with a service's URL as audience is for.
+	Access   *iam.Authorizer
+	Identity func(account string) ([]string, error)
+	Identify func(token string) (principal, audience string, err error)
 	// Faults are injected into calls; nil injects none.
 	Faults *Faults
 }

@@ -35,6 +35,12 @@ type servicesAPI struct {
 }
 
 func (a servicesAPI) CreateService(ctx context.Context, req *runpb.CreateServiceRequest) (*longrunningpb.Operation, error) {
+	if err := a.s.opt.Access.Check(ctx, "run.services.create", req.Parent); err != nil {
+		return nil, err
+	}
+	if err := a.s.mayRun(ctx, req.Parent, req.Service.GetTemplate()); err != nil {
+		return nil, err
+	}
 	if err := checkParent(req.Parent); err != nil {
 		return nil, err
 	}
@@ -59,6 +65,12 @@ func (s *Server) createService(name string, doc *runpb.Service, validateOnly boo
 }
 
 func (a servicesAPI) UpdateService(ctx context.Context, req *runpb.UpdateServiceRequest) (*longrunningpb.Operation, error) {
+	if err := a.s.opt.Access.Check(ctx, "run.services.update", req.GetService().GetName()); err != nil {
+		return nil, err
+	}
+	if err := a.s.mayRun(ctx, req.GetService().GetName(), req.GetService().GetTemplate()); err != nil {
+		return nil, err
+	}
 	name := req.GetService().GetName()
 	a.s.mu.Lock()
 	defer a.s.mu.Unlock()
@@ -67,6 +79,9 @@ func (a servicesAPI) UpdateService(ctx context.Context, req *runpb.UpdateService
 		parent, service, _ := strings.Cut(name, "/services/")
 		if err := errors.Join(checkParent(parent), checkID("service name", service)); err != nil {
 			return nil, status.Error(codes.InvalidArgument, err.Error())
+		}
+		if err := a.s.opt.Access.Check(ctx, "run.services.create", parent); err != nil {
+			return nil, err
 		}
 		return a.s.createService(name, req.Service, req.ValidateOnly)
 	}
@@ -122,7 +137,7 @@ func (s *Server) putService(v *service, want *runpb.Service, validateOnly bool) 
 		return done(doc.Name, "validate", doc)
 	}
 	if v.main == nil {
-		if v.main, err = s.newEndpoint(""); err != nil {
+		if v.main, err = s.newEndpoint(doc.Name, ""); err != nil {
 			return nil, status.Error(codes.Unavailable, err.Error())
 		}
 		doc.Uri = v.main.uri
@@ -146,6 +161,9 @@ func (s *Server) putService(v *service, want *runpb.Service, validateOnly bool) 
 }
 
 func (a servicesAPI) GetService(ctx context.Context, req *runpb.GetServiceRequest) (*runpb.Service, error) {
+	if err := a.s.opt.Access.Check(ctx, "run.services.get", req.Name); err != nil {
+		return nil, err
+	}
 	a.s.mu.Lock()
 	defer a.s.mu.Unlock()
 	v, ok := a.s.services[req.Name]
@@ -156,6 +174,9 @@ func (a servicesAPI) GetService(ctx context.Context, req *runpb.GetServiceReques
 }
 
 func (a servicesAPI) ListServices(ctx context.Context, req *runpb.ListServicesRequest) (*runpb.ListServicesResponse, error) {
+	if err := a.s.opt.Access.Check(ctx, "run.services.list", req.Parent); err != nil {
+		return nil, err
+	}
 	if err := checkParent(req.Parent); err != nil {
 		return nil, err
 	}
@@ -172,6 +193,9 @@ func (a servicesAPI) ListServices(ctx context.Context, req *runpb.ListServicesRe
 }
 
 func (a servicesAPI) DeleteService(ctx context.Context, req *runpb.DeleteServiceRequest) (*longrunningpb.Operation, error) {
+	if err := a.s.opt.Access.Check(ctx, "run.services.delete", req.Name); err != nil {
+		return nil, err
+	}
 	s := a.s
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -49,6 +49,9 @@ func setFields(b *store.Bucket, said map[string]json.RawMessage) {
 }
 
 func (s *Server) createBucket(w http.ResponseWriter, r *request) error {
+	if err := s.may(r, "storage.buckets.create", inProject); err != nil {
+		return err
+	}
 	var said map[string]json.RawMessage
 	if err := decode(r.Body, &said); err != nil {
 		return err
@@ -71,6 +74,9 @@ func (s *Server) createBucket(w http.ResponseWriter, r *request) error {
 }
 
 func (s *Server) listBuckets(w http.ResponseWriter, r *request) error {
+	if err := s.may(r, "storage.buckets.list", inProject); err != nil {
+		return err
+	}
 	items := []map[string]any{}
 	for _, b := range s.store.Buckets() {
 		if strings.HasPrefix(b.Name, r.query.Get("prefix")) {
@@ -83,6 +89,13 @@ func (s *Server) listBuckets(w http.ResponseWriter, r *request) error {
 
 // bucketMethod serves /b/BUCKET.
 func (s *Server) bucketMethod(w http.ResponseWriter, r *request) error {
+	verb := map[string]string{http.MethodGet: "get", http.MethodPatch: "update", http.MethodPut: "update", http.MethodDelete: "delete"}[r.Method]
+	if verb == "" {
+		return unknown(r.Request)
+	}
+	if err := s.may(r, "storage.buckets."+verb, onBucket(r.bucket)); err != nil {
+		return err
+	}
 	c, err := conditions(r.query.Get, "")
 	if err != nil {
 		return err
@@ -111,8 +124,6 @@ func (s *Server) bucketMethod(w http.ResponseWriter, r *request) error {
 		}
 		w.WriteHeader(http.StatusNoContent)
 		return nil
-	default:
-		return unknown(r.Request)
 	}
 	if err != nil {
 		return err
@@ -122,6 +133,9 @@ func (s *Server) bucketMethod(w http.ResponseWriter, r *request) error {
 }
 
 func (s *Server) storageLayout(w http.ResponseWriter, r *request) error {
+	if err := s.may(r, "storage.objects.list", onBucket(r.bucket)); err != nil {
+		return err
+	}
 	if _, err := s.store.Bucket(r.bucket); err != nil {
 		return err
 	}
@@ -132,7 +146,8 @@ func (s *Server) storageLayout(w http.ResponseWriter, r *request) error {
 	return nil
 }
 
-// iamPolicy answers those who ask: there are no permissions on one machine.
+// iamPolicy answers those who ask where policies are not enforced; where they
+// are, the control plane does.
 func (s *Server) iamPolicy(w http.ResponseWriter, r *request) error {
 	if _, err := s.store.Bucket(r.bucket); err != nil {
 		return err

@@ -41,9 +41,15 @@ func (s *Server) compose(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
+	if err := s.mayCreate(r, meta, &c); err != nil {
+		return err
+	}
 	content := s.store.NewContent()
 	defer content.Discard()
 	for _, src := range req.SourceObjects {
+		if err := s.may(r, "storage.objects.get", onObject(r.bucket, src.Name)); err != nil {
+			return err
+		}
 		condition, err := conditions(func(name string) string {
 			if name == "ifGenerationMatch" {
 				return src.Preconditions.IfGenerationMatch
@@ -78,6 +84,9 @@ func (s *Server) compose(w http.ResponseWriter, r *request) error {
 // copy serves rewriteTo and copyTo: the content in one go, whatever its size;
 // attributes are the source's unless the request names any.
 func (s *Server) copy(w http.ResponseWriter, r *request, toBucket, toName string) error {
+	if err := s.may(r, "storage.objects.get", onObject(r.bucket, r.object)); err != nil {
+		return err
+	}
 	o, err := s.copyObject(r, toBucket, toName)
 	if err != nil {
 		return err
@@ -110,6 +119,9 @@ func (s *Server) copyObject(r *request, toBucket, toName string) (*store.Object,
 	if err := checkObjectName(toName); err != nil {
 		return nil, err
 	}
+	if err := s.mayCreate(r, &store.Object{Bucket: toBucket, Name: toName}, &to); err != nil {
+		return nil, err
+	}
 	var a *attributes // null and {} keep the source's
 	if err := decode(r.Body, &a); err != nil {
 		return nil, err
@@ -137,6 +149,9 @@ func (s *Server) copyObject(r *request, toBucket, toName string) (*store.Object,
 // move is copy and delete within a bucket, first the copy: a crash between
 // leaves both. A source that changed meanwhile stays too.
 func (s *Server) move(w http.ResponseWriter, r *request, toName string) error {
+	if err := s.may(r, "storage.objects.move", onObject(r.bucket, r.object)); err != nil {
+		return err
+	}
 	from, err := s.store.Stat(r.bucket, r.object, 0)
 	if err != nil {
 		return err

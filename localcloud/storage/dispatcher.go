@@ -26,6 +26,7 @@ const publishers = 8
 type dispatcher struct {
 	notify    func(ctx context.Context, topic string, attributes map[string]string, data []byte) error
 	delivered func(ids []int64)
+	allowed   func(topic string) error
 	log       *slog.Logger
 }
 
@@ -113,6 +114,9 @@ func (d *dispatcher) publish(ctx context.Context, e store.Event) error {
 	}
 	attributes, data, err := message(e)
 	if err != nil {
+		return err
+	}
+	if err := d.allowed(e.Notification.Topic); err != nil {
 		return err
 	}
 	return d.notify(ctx, e.Notification.Topic, attributes, data)

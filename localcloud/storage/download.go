@@ -12,6 +12,9 @@ import (
 // download answers with an object's bytes. get looks a parameter up, for the
 // JSON API in the query and for the XML API in the headers.
 func (s *Server) download(w http.ResponseWriter, r *request, get func(string) string) error {
+	if err := s.may(r, "storage.objects.get", onObject(r.bucket, r.object)); err != nil {
+		return err
+	}
 	g, err := generation(get, "generation")
 	if err != nil {
 		return err
@@ -22,7 +25,7 @@ func (s *Server) download(w http.ResponseWriter, r *request, get func(string) st
 	}
 	o, content, err := s.store.Open(r.bucket, r.object, g, c)
 	if err != nil {
-		return err
+		return s.concealed(r, err)
 	}
 	defer content.Close()
 	describe(w.Header(), o)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/litterloop/litterloop/localcloud/iam"
 	"github.com/litterloop/litterloop/localcloud/storage/internal/store"
 )
 
@@ -27,6 +28,9 @@ func badRequest(reason, format string, args ...any) error {
 func toAPI(err error, reading bool) *apiError {
 	if e, ok := errors.AsType[*apiError](err); ok {
 		return e
+	}
+	if d, ok := errors.AsType[*iam.Denied](err); ok {
+		return &apiError{http.StatusForbidden, "forbidden", d.Error()}
 	}
 	for _, t := range []struct {
 		is     error

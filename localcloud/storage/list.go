@@ -11,6 +11,9 @@ import (
 const maxPage = 1000
 
 func (s *Server) list(w http.ResponseWriter, r *request) error {
+	if err := s.may(r, "storage.objects.list", onBucket(r.bucket)); err != nil {
+		return err
+	}
 	q := store.Query{
 		Prefix: r.query.Get("prefix"), Delimiter: r.query.Get("delimiter"),
 		Start: r.query.Get("startOffset"), End: r.query.Get("endOffset"),

@@ -34,6 +34,13 @@ func notificationResource(n *store.Notification, base string) notificationConfig
 
 // notificationMethod serves /b/BUCKET/notificationConfigs and its members.
 func (s *Server) notificationMethod(w http.ResponseWriter, r *request, rest []string) error {
+	verb := "update"
+	if r.Method == http.MethodGet {
+		verb = "get"
+	}
+	if err := s.may(r, "storage.buckets."+verb, onBucket(r.bucket)); err != nil {
+		return err
+	}
 	switch {
 	case len(rest) == 0 && r.Method == http.MethodPost:
 		return s.createNotification(w, r)
@@ -78,6 +85,10 @@ func (s *Server) createNotification(w http.ResponseWriter, r *request) error {
 	topic := strings.TrimPrefix(c.Topic, topicHost)
 	if p := strings.Split(topic, "/"); len(p) != 4 || p[0] != "projects" || p[2] != "topics" || p[1] == "" || p[3] == "" {
 		return badRequest("invalid", "topic %q: must be %sprojects/PROJECT/topics/TOPIC", c.Topic, topicHost)
+	}
+	// Cloud Storage too asks when a notification is declared, not when it is due.
+	if err := s.opts.Access.Allowed(s.opts.Agent, "pubsub.topics.publish", topic); err != nil {
+		return &apiError{http.StatusForbidden, "forbidden", fmt.Sprintf("The service account does not have permission to publish messages to the Cloud Pub/Sub topic %s%s, or that topic does not exist. %v", topicHost, topic, err)}
 	}
 	switch c.Payload {
 	case "":

@@ -55,6 +55,9 @@ func (s *Server) objectMethod(w http.ResponseWriter, r *request) error {
 }
 
 func (s *Server) stat(w http.ResponseWriter, r *request) error {
+	if err := s.may(r, "storage.objects.get", onObject(r.bucket, r.object)); err != nil {
+		return err
+	}
 	g, err := generation(r.query.Get, "generation")
 	if err != nil {
 		return err
@@ -65,7 +68,7 @@ func (s *Server) stat(w http.ResponseWriter, r *request) error {
 	}
 	o, err := s.store.Stat(r.bucket, r.object, g)
 	if err != nil {
-		return err
+		return s.concealed(r, err)
 	}
 	if err := c.Check(o); err != nil {
 		return err
@@ -75,6 +78,9 @@ func (s *Server) stat(w http.ResponseWriter, r *request) error {
 }
 
 func (s *Server) patch(w http.ResponseWriter, r *request) error {
+	if err := s.may(r, "storage.objects.update", onObject(r.bucket, r.object)); err != nil {
+		return err
+	}
 	g, err := generation(r.query.Get, "generation")
 	if err != nil {
 		return err
@@ -102,6 +108,9 @@ func (s *Server) patch(w http.ResponseWriter, r *request) error {
 }
 
 func (s *Server) delete(w http.ResponseWriter, r *request) error {
+	if err := s.may(r, "storage.objects.delete", onObject(r.bucket, r.object)); err != nil {
+		return err
+	}
 	g, err := generation(r.query.Get, "generation")
 	if err != nil {
 		return err
@@ -111,7 +120,7 @@ func (s *Server) delete(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	if err := s.store.Delete(r.bucket, r.object, g, c); err != nil {
-		return err
+		return s.concealed(r, err)
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil

@@ -31,6 +31,9 @@ func (s *Server) startSession(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
+	if err := s.mayCreate(r, meta, &c); err != nil {
+		return err
+	}
 	if _, err := s.store.Bucket(r.bucket); err != nil {
 		return err
 	}
@@ -159,6 +162,9 @@ func (s *Server) endSession(w http.ResponseWriter, r *request, u *session, size 
 	}
 	meta, err := newObject(u.Bucket, query, &a)
 	if err != nil {
+		return err
+	}
+	if err := s.mayCreate(r, meta, &c); err != nil {
 		return err
 	}
 	path := s.uploads.data(u.id)

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/litterloop/litterloop/localcloud/iam"
 	"github.com/litterloop/litterloop/localcloud/storage/internal/store"
 )
 
@@ -31,6 +32,11 @@ type Options struct {
 	Log *slog.Logger
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
+	// Access decides what callers may do; nil allows everything.
+	Access *iam.Authorizer
+	// Agent is the principal that publishes notifications: it needs
+	// pubsub.topics.publish on their topics.
+	Agent string
 	// Faults makes the server misbehave on purpose.
 	Faults Faults
 }
@@ -69,7 +75,9 @@ func New(o Options) (*Server, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Server{opts: o, store: st, faults: f, uploads: uploads, stop: stop}
-	d := &dispatcher{notify: o.Notify, delivered: st.Delivered, log: o.Log}
+	d := &dispatcher{notify: o.Notify, delivered: st.Delivered, log: o.Log, allowed: func(topic string) error {
+		return o.Access.Allowed(o.Agent, "pubsub.topics.publish", topic)
+	}}
 	s.ended.Go(func() { d.run(ctx, st.Events()) })
 	return s, nil
 }

@@ -95,6 +95,9 @@ func (s *Server) insert(w http.ResponseWriter, r *request, a *attributes, body i
 	if err != nil {
 		return err
 	}
+	if err := s.mayCreate(r, meta, &c); err != nil {
+		return err
+	}
 	content := s.store.NewContent()
 	defer content.Discard()
 	if err := receive(content, body); err != nil {

@@ -50,6 +50,9 @@ func (s *Server) xmlPut(w http.ResponseWriter, r *request, get func(string) stri
 	if err != nil {
 		return err
 	}
+	if err := s.mayCreate(r, meta, &c); err != nil {
+		return err
+	}
 	content := s.store.NewContent()
 	defer content.Discard()
 	if err := receive(content, r.Body); err != nil {

@@ -31,6 +31,7 @@ type Config struct {
 	TrainerJob         string // TRAINER_JOB: the Cloud Run job that trains
 	RunEmulator        string // RUN_EMULATOR_HOST: host:port of Cloud Run's API on the local cloud; empty in the cloud
 	MonitoringEmulator string // MONITORING_EMULATOR_HOST: Cloud Monitoring's address on the local cloud; empty in the cloud
+	MetadataServer     string // GCE_METADATA_HOST: says who this process is, on a local cloud that enforces policies
 	Version            string // LITTERLOOP_VERSION: of this program, for lineage
 }
 
@@ -53,7 +54,7 @@ func FromEnv(getenv func(string) string) (Config, error) {
 		}
 		return fallback
 	}
-	c := Config{Project: getenv("GOOGLE_CLOUD_PROJECT"), Region: or("REGION", "europe-west1"), Model: or("MODEL", "litter"), RunEmulator: getenv("RUN_EMULATOR_HOST"), MonitoringEmulator: getenv("MONITORING_EMULATOR_HOST"), Version: or("LITTERLOOP_VERSION", "development")}
+	c := Config{Project: getenv("GOOGLE_CLOUD_PROJECT"), Region: or("REGION", "europe-west1"), Model: or("MODEL", "litter"), RunEmulator: getenv("RUN_EMULATOR_HOST"), MonitoringEmulator: getenv("MONITORING_EMULATOR_HOST"), MetadataServer: getenv("GCE_METADATA_HOST"), Version: or("LITTERLOOP_VERSION", "development")}
 	c.Incoming = or("INCOMING_BUCKET", c.Project+"-incoming")
 	c.Datasets = or("DATASETS_BUCKET", c.Project+"-datasets")
 	c.Models = or("MODELS_BUCKET", c.Project+"-models")

@@ -64,9 +64,9 @@ func (p *Parts) DetectorEnv(policy config.Policy) map[string]string {
 }
 
 // HTTP calls revisions by their URLs, within the trace of the request's context
-// and, in the cloud, with this caller's identity.
+// and, where policies are enforced, with this caller's identity.
 func (p *Parts) HTTP() *http.Client {
-	return &http.Client{Timeout: 60 * time.Second, Transport: traced{newSigned(http.DefaultTransport)}}
+	return &http.Client{Timeout: 60 * time.Second, Transport: traced{newSigned(http.DefaultTransport, p.MetadataServer)}}
 }
 
 // traced tells the other side which trace a request belongs to.

@@ -25,7 +25,7 @@ func (failing) Token() (*oauth2.Token, error) { return nil, errors.New("metadata
 func TestSigned_provesWhoCalls(t *testing.T) {
 	var next recorder
 	opened := map[string]int{}
-	s := newSigned(&next)
+	s := newSigned(&next, "")
 	s.open = func(_ context.Context, audience string) (oauth2.TokenSource, error) {
 		opened[audience]++
 		switch audience {

@@ -21,6 +21,7 @@ import (
 	"github.com/litterloop/litterloop/cmd/internal/worker"
 	"github.com/litterloop/litterloop/cmd/litterloop/client"
 	"github.com/litterloop/litterloop/localcloud"
+	"github.com/litterloop/litterloop/localcloud/iam"
 	"github.com/litterloop/litterloop/localcloud/scheduler"
 	"github.com/litterloop/litterloop/shared/blob"
 	"github.com/litterloop/litterloop/shared/config"
@@ -42,9 +43,11 @@ type Options struct {
 	Faults   localcloud.Faults
 	Fsync    bool
 	// Declared starts a cloud with nothing in it: what there is, functions and
-	// all, Terraform makes.
+	// all, Terraform makes, and its IAM policies are enforced.
 	Declared bool
-	Log      *slog.Logger
+	// Audit is told of each call of an account in a declared cloud; nil: nobody.
+	Audit func(iam.Call)
+	Log   *slog.Logger
 }
 
 // Loop is a running local loop, and a client of it.
@@ -68,8 +71,8 @@ func Start(ctx context.Context, o Options) (_ *Loop, err error) {
 	}
 	cloud, err := localcloud.Start(ctx, localcloud.Options{
 		Dir: o.State, Fsync: o.Fsync, Faults: o.Faults, Log: o.Log,
-		Images: images(self),
-		Env:    append(containerEnv(), export.FileEnv+"="+Traces(o.State)),
+		Images: images(self), Enforce: o.Declared, Audit: o.Audit,
+		Env: append(containerEnv(), export.FileEnv+"="+Traces(o.State)),
 	})
 	if err != nil {
 		return nil, err
@@ -86,29 +89,30 @@ func Start(ctx context.Context, o Options) (_ *Loop, err error) {
 	if l.Client, err = client.Local(ctx, cloud.Endpoints, os.Getenv); err != nil {
 		return l, err
 	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", l.metrics)
+	mux.HandleFunc("GET "+localcloud.DetectorMetrics, l.detectorMetrics)
+	l.registry.MustRegister(drift.NewStore(l.Bucket(l.Predictions)).Collector())
+	cloud.ServeTracking(l.tracking(o.Log))
 	if o.Declared {
-		cloud.ServeTracking(l.tracking(o.Log))
+		mux.HandleFunc("GET "+client.Refusals, l.refusals)
+		cloud.ServeFunctions(mux)
 		return l, nil
 	}
 	if err := provision(ctx, cloud.Endpoints, l.Config); err != nil {
 		return l, err
 	}
-	l.registry.MustRegister(drift.NewStore(l.Bucket(l.Predictions)).Collector())
 	if o.Policy != nil {
 		_, err := l.Bucket(l.Models).Write(ctx, config.Object, bytes.NewReader(o.Policy), blob.WriteOptions{IfGeneration: blob.Absent, ContentType: "application/yaml"})
 		if err != nil && !errors.Is(err, errs.Conflict) {
 			return l, fmt.Errorf("write the policy: %w", err)
 		}
 	}
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", l.metrics)
-	mux.HandleFunc("GET "+localcloud.DetectorMetrics, l.detectorMetrics)
 	open := func(context.Context) (*setup.Parts, error) { return l.Parts, nil }
 	for _, f := range litterloop.Functions {
 		mux.Handle("/"+f.Name, f.Handler(open, o.Log))
 	}
 	cloud.ServeFunctions(mux)
-	cloud.ServeTracking(l.tracking(o.Log))
 	account := fmt.Sprintf("scheduler@%s.iam.gserviceaccount.com", cloud.Endpoints.Project)
 	err = cloud.Scheduler.Put(scheduler.Job{Name: DriftJob, Schedule: o.Schedule, Target: scheduler.Target{URL: l.Functions + "/drift", Account: account}})
 	return l, err

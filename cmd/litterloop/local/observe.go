@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -60,11 +61,17 @@ func (l *Loop) detectorMetrics(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the detector's address: "+err.Error(), http.StatusBadGateway)
 		return
 	}
-	proxy := httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) {
+	proxy := httputil.ReverseProxy{Transport: l.HTTP().Transport, Rewrite: func(p *httputil.ProxyRequest) {
 		p.SetURL(to)
 		p.Out.URL.Path = "/metrics"
 	}}
 	proxy.ServeHTTP(w, r)
+}
+
+// refusals are what IAM policies did not allow since the start.
+func (l *Loop) refusals(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(l.Cloud.Access.Refusals()) // a client that is gone asks again
 }
 
 // queues tells how the subscriptions of the local Pub/Sub fare. On Google Cloud,
@@ -77,18 +84,26 @@ var (
 	delivered   = prometheus.NewDesc("litterloop_subscription_deliveries_total", "Attempts to deliver, repeats included.", queueLabels, nil)
 	acked       = prometheus.NewDesc("litterloop_subscription_acknowledged_total", "Messages acknowledged.", queueLabels, nil)
 	retried     = prometheus.NewDesc("litterloop_subscription_failures_total", "Attempts that failed.", queueLabels, nil)
+	refused     = prometheus.NewDesc("litterloop_iam_refusals_total", "Calls that IAM policies did not allow.", []string{"principal", "permission"}, nil)
 	dead        = prometheus.NewDesc("litterloop_subscription_dead_letters_total", "Messages given up as dead letters.", queueLabels, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (queues) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{waiting, delivered, acked, retried, dead} {
+	for _, d := range []*prometheus.Desc{waiting, delivered, acked, retried, dead, refused} {
 		ch <- d
 	}
 }
 
 // Collect implements prometheus.Collector.
 func (q queues) Collect(ch chan<- prometheus.Metric) {
+	times := map[[2]string]int{}
+	for _, r := range q.cloud.Access.Refusals() {
+		times[[2]string{r.Principal, r.Permission}] += r.Times
+	}
+	for who, n := range times {
+		ch <- prometheus.MustNewConstMetric(refused, prometheus.CounterValue, float64(n), who[:]...)
+	}
 	for _, s := range q.cloud.PubSub.Stats() {
 		name := path.Base(s.Subscription)
 		ch <- prometheus.MustNewConstMetric(waiting, prometheus.GaugeValue, float64(s.Waiting), name)

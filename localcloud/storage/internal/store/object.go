@@ -45,6 +45,10 @@ func (o *Object) Clone() *Object {
 type Conditions struct {
 	GenerationMatch, GenerationNotMatch         *int64
 	MetagenerationMatch, MetagenerationNotMatch *int64
+
+	// Replace, unless nil, is asked by Put, when the conditions hold, whether a
+	// live object may be replaced; its error is Put's.
+	Replace func() error
 }
 
 // Check compares the conditions with the live object (nil: there is none).

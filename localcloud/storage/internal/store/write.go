@@ -42,6 +42,11 @@ func (s *Store) Put(meta *Object, content *Content, conditions Conditions, uploa
 		if err := conditions.Check(old); err != nil {
 			return nil, nil, err
 		}
+		if old != nil && conditions.Replace != nil {
+			if err := conditions.Replace(); err != nil {
+				return nil, nil, err
+			}
+		}
 		o.Created = s.opts.Now().UTC().Truncate(time.Microsecond)
 		o.Updated = o.Created
 		s.lastGeneration = max(s.lastGeneration+1, o.Created.UnixMicro())
