@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -17,7 +18,7 @@ import (
 // The local Cloud Run starts this program for its containers: under test, that
 // is the test binary.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && (os.Args[1] == "detector" || os.Args[1] == "function" || os.Args[1] == "trainer" || os.Args[1] == "demo") {
+	if len(os.Args) > 1 && slices.Contains([]string{"detector", "function", "trainer", "tracking", "placeholder", "demo"}, os.Args[1]) {
 		main()
 		return
 	}
