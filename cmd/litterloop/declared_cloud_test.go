@@ -28,9 +28,12 @@ type provider struct {
 
 func (p provider) call(method, path string, body any) map[string]any {
 	p.t.Helper()
-	text, err := json.Marshal(body)
-	if err != nil {
-		p.t.Fatal(err)
+	var text []byte
+	if body != nil {
+		var err error
+		if text, err = json.Marshal(body); err != nil {
+			p.t.Fatal(err)
+		}
 	}
 	req, err := http.NewRequestWithContext(p.t.Context(), method, p.base+path, bytes.NewReader(text))
 	if err != nil {
