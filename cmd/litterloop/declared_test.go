@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -100,7 +100,19 @@ func TestUp_rightsSufficeAndAreNeeded(t *testing.T) {
 	if _, err := client.Drop(ctx, l.Bucket("local-incoming"), "batch", sample(t, 60), func(int, int) {}); err != nil {
 		t.Fatal(err)
 	}
-	last := ""
+	service := p.call("GET", "/run/v2/"+inRegion+"services/tracking", nil)
+	look := func() {
+		t.Helper()
+		page, err := l.HTTP().Get(service["uri"].(string) + "/loop")
+		if err != nil {
+			t.Fatal(err)
+		}
+		page.Body.Close()
+		if page.StatusCode != http.StatusOK {
+			t.Errorf("the tracking server's page: %s", page.Status)
+		}
+	}
+	checked := false
 	until(t, "a model serves", func() (bool, error) {
 		if r := l.Cloud.Access.Refusals(); len(r) > 0 {
 			t.Fatalf("refused: %+v", r)
@@ -109,9 +121,10 @@ func TestUp_rightsSufficeAndAreNeeded(t *testing.T) {
 		if err != nil {
 			return false, err
 		}
-		if now := fmt.Sprint(len(s.Versions), " versions, ", len(s.Trainings), " trainings, ", len(s.Models), " models, ", s.Aliases); now != last {
-			t.Log(now)
-			last = now
+		if len(s.Trainings) > 0 && !checked { // the check looks after trainings too
+			checked = true
+			look()
+			p.call("POST", "/cloudscheduler/v1/"+inRegion+"jobs/drift:run", nil)
 		}
 		return s.Aliases["staging"] == 1, nil
 	})
@@ -136,16 +149,14 @@ func TestUp_rightsSufficeAndAreNeeded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	until(t, "predictions are logged", func() (bool, error) {
+		for _, err := range l.Bucket("local-predictions").List(ctx, "log/") {
+			return true, err
+		}
+		return false, nil
+	})
 	p.call("POST", "/cloudscheduler/v1/"+inRegion+"jobs/drift:run", nil)
-	service := p.call("GET", "/run/v2/"+inRegion+"services/tracking", nil)
-	page, err := l.HTTP().Get(service["uri"].(string) + "/loop")
-	if err != nil {
-		t.Fatal(err)
-	}
-	page.Body.Close()
-	if page.StatusCode != http.StatusOK {
-		t.Errorf("the tracking server's page: %s", page.Status)
-	}
+	look()
 	if r := l.Cloud.Access.Refusals(); len(r) > 0 {
 		t.Errorf("refused: %+v", r)
 	}
@@ -161,20 +172,29 @@ func TestUp_rightsSufficeAndAreNeeded(t *testing.T) {
 				break
 			}
 		}
-		why, unshown := unshownRights[g.name]
 		switch {
-		case refused == nil && !unshown:
+		case refused == nil && !slices.ContainsFunc(unshown, func(u *regexp.Regexp) bool { return u.MatchString(g.name) }):
 			t.Errorf("nothing of the loop needs the grant %q", g.name)
-		case refused != nil && unshown:
-			t.Errorf("the grant %q is needed (%v), though it is told that %s", g.name, refused, why)
 		case refused != nil && !strings.Contains(refused.Error(), strings.TrimPrefix(g.binding.Members[0], "serviceAccount:")):
 			t.Errorf("the refusal names no account: %v", refused)
 		}
 	}
 }
 
-// unshownRights are grants whose need this machine does not show, and why.
-var unshownRights = map[string]string{}
+// unshown are grants of whose need a loop without faults shows nothing, or not
+// every time.
+var unshown = []*regexp.Regexp{
+	regexp.MustCompile(`roles/(cloudtrace.agent|monitoring.metricWriter) project$`), // spans and metrics go to files here
+	regexp.MustCompile(`^builder `),                                                                         // functions are run from this program, not built
+	regexp.MustCompile(`^trainer roles/run.invoker service tracking$`),                                      // the Ultralytics trainer asks it
+	regexp.MustCompile(`roles/storage.objectViewer bucket (ledger|predictions)$`),                           // a write whose answer was lost is looked up
+	regexp.MustCompile(`roles/pubsub.publisher topic alerts$`),                                              // there is nothing to alert of
+	regexp.MustCompile(`^(validate|register|drift) roles/pubsub.publisher topic (train|retrain|register)$`), // decisions that this loop does not come to
+	regexp.MustCompile(`^train roles/pubsub.publisher topic register$`),                                     // a training that ended without a word
+	regexp.MustCompile(`^(train|register|drift) roles/run.(viewer|jobsExecutorWithOverrides) `),             // trainings that wait or vanished
+	regexp.MustCompile(`^deploy roles/run.invoker service detector$`),                                       // Google lets run.developer invoke as well; not always so
+	regexp.MustCompile(`^dead letters `),                                                                    // localcloud/pubsub's own test
+}
 
 // A grant that is missing shows: in words that name account, permission and
 // resource, in what the function answers, in the status and in the metrics.
