@@ -103,6 +103,9 @@ func quoted(list []string) string {
 // has the settings whose quotas are looked at.
 func checkCloud(ctx context.Context, project, region string, sizes cloud.Terraform, getenv func(string) string) (cloud.API, []finding) {
 	checked := cloud.CheckTools(ctx)
+	if getenv("GOOGLE_OAUTH_ACCESS_TOKEN") == "" { // which gcloud does not use
+		checked = append(checked, cloud.CheckAccount(ctx))
+	}
 	credentials := cloud.Finding{Name: "credentials", Must: true, Mend: "gcloud auth application-default login"}
 	client, err := signed(ctx, getenv)
 	if err != nil {

@@ -129,6 +129,8 @@ func (a API) CheckProject(ctx context.Context, project string) []Finding {
 		f.Says = "number " + p.ProjectNumber
 	case err == nil:
 		f.Says, f.Mend = "is "+p.LifecycleState, "gcloud projects undelete "+project
+	case strings.Contains(err.Error(), "requires a quota project"):
+		f.Says, f.Mend = err.Error(), Mend(err.Error(), project)
 	case strings.Contains(err.Error(), "has not been used") || strings.Contains(err.Error(), "SERVICE_DISABLED"):
 		f.Says, f.Mend = err.Error(), "gcloud services enable "+join(bootstrap)+" --project "+project
 	case code(err) == http.StatusForbidden || code(err) == http.StatusNotFound:
@@ -296,6 +298,25 @@ func CheckTools(ctx context.Context) []Finding {
 	}
 	slices.SortStableFunc(findings, func(a, b Finding) int { return strings.Compare(a.Name, b.Name) })
 	return findings
+}
+
+// CheckAccount looks whether gcloud, which submits builds, is logged in: its
+// account is another than that of application default credentials.
+func CheckAccount(ctx context.Context) Finding {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	f := Finding{Name: "gcloud's account", Must: true, Mend: "gcloud auth login --update-adc"}
+	out, err := exec.CommandContext(ctx, "gcloud", "auth", "list", "--filter=status:ACTIVE", "--format=value(account)", "--quiet").Output()
+	f.Says = strings.TrimSpace(string(out))
+	switch {
+	case err != nil:
+		f.Says = "gcloud does not tell: " + err.Error()
+	case f.Says == "":
+		f.Says = "nobody is logged in"
+	default:
+		f.OK = true
+	}
+	return f
 }
 
 func older(version string) bool {

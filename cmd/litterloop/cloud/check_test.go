@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -129,6 +131,30 @@ func TestCheckProject_saysWhichAndTheCommandThatMendsIt(t *testing.T) {
 			}
 			if len(sick) != 1 || sick[0].Name != c.sick || !strings.Contains(sick[0].Says, c.says) || !strings.Contains(sick[0].Mend, c.fix) {
 				t.Errorf("%+v, want %s: %s; mend it: %s", sick, c.sick, c.says, c.fix)
+			}
+		})
+	}
+}
+
+func TestCheckAccount_tellsWhetherSomebodyIsLoggedIn(t *testing.T) {
+	for name, c := range map[string]struct {
+		script string
+		ok     bool
+		says   string
+	}{
+		"somebody": {"echo you@example.com", true, "you@example.com"},
+		"nobody":   {"true", false, "nobody is logged in"},
+		"broken":   {"exit 1", false, "does not tell"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, "gcloud"), []byte("#!/bin/sh\n"+c.script+"\n"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			t.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
+			f := CheckAccount(t.Context())
+			if f.OK != c.ok || !strings.Contains(f.Says, c.says) || !strings.HasPrefix(f.Mend, "gcloud auth login") {
+				t.Errorf("%+v", f)
 			}
 		})
 	}

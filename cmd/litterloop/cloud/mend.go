@@ -12,6 +12,8 @@ var remedies = []struct {
 	words *regexp.Regexp
 	mend  string
 }{
+	{regexp.MustCompile(`(?i)do not currently have an active account selected|gcloud auth login`), "gcloud auth login --update-adc   (gcloud's own account, which submits builds, beside that of other programs)"},
+	{regexp.MustCompile(`(?i)requires a quota project`), "gcloud auth application-default set-quota-project P"},
 	{regexp.MustCompile(`(?i)could not find default credentials|invalid_grant|reauth`), "gcloud auth application-default login"},
 	{regexp.MustCompile(`(?i)Error acquiring the state lock(?:.|\n)*ID: +(\S+)`), "wait for who holds it; if nobody does: terraform -chdir=terraform force-unlock $1"},
 	{regexp.MustCompile(`([a-z]+\.googleapis\.com) (?:API )?(?:has not been used|is not enabled)`), "gcloud services enable $1 --project P   (and a minute later the same command again)"},

@@ -8,6 +8,8 @@ import (
 func TestMend_namesTheCommand(t *testing.T) {
 	for name, c := range map[string]struct{ words, want string }{
 		"no credentials":     {"Attempted to load application default credentials since neither `credentials` nor `access_token` was set in the provider block. No credentials loaded. could not find default credentials", "gcloud auth application-default login"},
+		"gcloud logged out":  {"ERROR: (gcloud.builds.submit) You do not currently have an active account selected.\nPlease run:\n\n  $ gcloud auth login", "gcloud auth login --update-adc"},
+		"no quota project":   {"Error 403: Your application is authenticating by using local Application Default Credentials. The cloudresourcemanager.googleapis.com API requires a quota project, which is not set by default.", "gcloud auth application-default set-quota-project streets-1"},
 		"API off, by name":   {"Error 403: Cloud Run Admin API: run.googleapis.com has not been used in project 1 before or it is disabled", "gcloud services enable run.googleapis.com --project streets-1"},
 		"API off":            {"Error 403: Cloud Functions API has not been used in project 1 before or it is disabled.", "litterloop init --project streets-1"},
 		"permission":         {"googleapi: Error 403: Permission 'run.services.create' denied on resource", "run.services.create"},
