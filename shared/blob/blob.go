@@ -16,6 +16,7 @@ type Attrs struct {
 	Size        int64
 	Generation  int64  // changes with every write of the content
 	MD5         string // lower-case hex; empty for composed objects
+	CRC32C      uint32 // Castagnoli; of every object
 	ContentType string
 	Metadata    map[string]string
 	Updated     time.Time

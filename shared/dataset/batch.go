@@ -56,7 +56,7 @@ type BatchStatus struct {
 // LabelSource is an object of a batch that its labels are read from.
 type LabelSource struct {
 	Name       string `json:"name"` // below the batch
-	MD5        string `json:"md5"`
+	MD5        string `json:"md5"`  // where the object has none, its CRC32C and size
 	Generation int64  `json:"generation"`
 }
 

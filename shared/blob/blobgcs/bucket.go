@@ -45,7 +45,7 @@ func (b *Bucket) wrap(err *error, verb, name string) {
 
 func attrs(a *storage.ObjectAttrs) blob.Attrs {
 	return blob.Attrs{
-		Name: a.Name, Size: a.Size, Generation: a.Generation, MD5: hex.EncodeToString(a.MD5),
+		Name: a.Name, Size: a.Size, Generation: a.Generation, MD5: hex.EncodeToString(a.MD5), CRC32C: a.CRC32C,
 		ContentType: a.ContentType, Metadata: withoutToken(a.Metadata), Updated: a.Updated,
 	}
 }
@@ -107,7 +107,7 @@ func (b *Bucket) Delete(ctx context.Context, name string, ifGeneration int64) (e
 func (b *Bucket) List(ctx context.Context, prefix string) iter.Seq2[blob.Attrs, error] {
 	return func(yield func(blob.Attrs, error) bool) {
 		q := &storage.Query{Prefix: prefix, Projection: storage.ProjectionNoACL}
-		q.SetAttrSelection([]string{"Name", "Size", "Generation", "MD5", "ContentType", "Metadata", "Updated"})
+		q.SetAttrSelection([]string{"Name", "Size", "Generation", "MD5", "CRC32C", "ContentType", "Metadata", "Updated"})
 		it := b.read.Objects(ctx, q)
 		for {
 			a, err := it.Next()

@@ -7,6 +7,7 @@ import (
 	"crypto/md5"
 	"encoding/hex"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"iter"
 	"maps"
@@ -18,6 +19,8 @@ import (
 	"github.com/litterloop/litterloop/shared/blob"
 	"github.com/litterloop/litterloop/shared/errs"
 )
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 type object struct {
 	attrs blob.Attrs
@@ -89,7 +92,7 @@ func (b *Bucket) put(name string, p []byte, o blob.WriteOptions) (blob.Attrs, er
 	}
 	b.gen++
 	sum := md5.Sum(p)
-	a := blob.Attrs{Name: name, Size: int64(len(p)), Generation: b.gen, MD5: hex.EncodeToString(sum[:]), ContentType: o.ContentType, Metadata: maps.Clone(o.Metadata), Updated: b.now()}
+	a := blob.Attrs{Name: name, Size: int64(len(p)), Generation: b.gen, MD5: hex.EncodeToString(sum[:]), CRC32C: crc32.Checksum(p, castagnoli), ContentType: o.ContentType, Metadata: maps.Clone(o.Metadata), Updated: b.now()}
 	b.objects[name] = object{a, p}
 	return a, nil
 }

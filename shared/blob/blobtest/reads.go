@@ -3,6 +3,7 @@ package blobtest
 import (
 	"crypto/md5"
 	"encoding/hex"
+	"hash/crc32"
 	"io"
 	"testing"
 	"time"
@@ -64,7 +65,8 @@ var reads = map[string]func(*testing.T, blob.Bucket){
 	"attributes are the same from write, stat, open and list": func(t *testing.T, b blob.Bucket) {
 		sum := md5.Sum([]byte("hello"))
 		written := put(t, b, "dir/o", "hello")
-		if written.Name != "dir/o" || written.Size != 5 || written.MD5 != hex.EncodeToString(sum[:]) || written.Generation <= 0 {
+		if written.Name != "dir/o" || written.Size != 5 || written.MD5 != hex.EncodeToString(sum[:]) || written.Generation <= 0 ||
+			written.CRC32C != crc32.Checksum([]byte("hello"), crc32.MakeTable(crc32.Castagnoli)) {
 			t.Errorf("Write returned %+v", written)
 		}
 		stat, err := b.Stat(t.Context(), "dir/o")

@@ -5,6 +5,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -18,6 +19,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/litterloop/litterloop/shared/blob"
+	"github.com/litterloop/litterloop/shared/blob/blobmem"
 	"github.com/litterloop/litterloop/shared/dataset"
 	"github.com/litterloop/litterloop/shared/errs"
 )
@@ -283,6 +285,48 @@ func TestTake_correctedArchive(t *testing.T) {
 	}
 	if _, err := dataset.Load(t.Context(), w.datasets, first.Version); err != nil {
 		t.Error("the version before is gone: ", err)
+	}
+}
+
+// inParts is a bucket of objects that were uploaded in parts, as large ones are:
+// they have no MD5.
+type inParts struct {
+	*blobmem.Bucket
+	opened atomic.Int64
+}
+
+func (c *inParts) Stat(ctx context.Context, name string) (blob.Attrs, error) {
+	a, err := c.Bucket.Stat(ctx, name)
+	a.MD5 = ""
+	return a, err
+}
+
+func (c *inParts) Open(ctx context.Context, name string, offset, length int64) (io.ReadCloser, blob.Attrs, error) {
+	c.opened.Add(1)
+	r, a, err := c.Bucket.Open(ctx, name, offset, length)
+	a.MD5 = ""
+	return r, a, err
+}
+
+// An archive that is dropped again as it was is neither read nor unpacked again,
+// and one of other content is.
+func TestTake_unchangedArchiveIsNotReadAgain(t *testing.T) {
+	w := newWorld(t)
+	incoming := &inParts{Bucket: w.incoming}
+	w.in = w.intake(incoming, w.datasets)
+	yolo := yoloFiles()
+	same := zipped(t, yolo)
+	first := w.drop("b/all.zip", same)
+	reads, objects := incoming.opened.Load(), w.objects()
+	if first.State != dataset.Converted || reads == 0 {
+		t.Fatalf("%d reads: %+v", reads, first)
+	}
+	if again := w.drop("b/all.zip", same); again.Version != first.Version || incoming.opened.Load() != reads || w.objects() != objects {
+		t.Errorf("%d reads more, %d objects more: %+v", incoming.opened.Load()-reads, w.objects()-objects, again)
+	}
+	yolo[2].data = []byte("0 0.5 0.5 0.5 0.5\n")
+	if other := w.drop("b/all.zip", zipped(t, yolo)); other.Version == first.Version || incoming.opened.Load() == reads {
+		t.Errorf("another archive was not read: %+v", other)
 	}
 }
 

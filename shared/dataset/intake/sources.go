@@ -87,7 +87,7 @@ func (in *Intake) refresh(ctx context.Context, s dataset.BatchStatus, batch, nam
 		if err != nil {
 			return nil, false, err
 		}
-		live := dataset.LabelSource{Name: n, MD5: cmp.Or(a.MD5, fmt.Sprintf("generation-%d", a.Generation)), Generation: a.Generation} // composed objects have no MD5
+		live := dataset.LabelSource{Name: n, MD5: cmp.Or(a.MD5, fmt.Sprintf("crc32c-%08x-%d", a.CRC32C, a.Size)), Generation: a.Generation} // composed objects have no MD5
 		at := slices.IndexFunc(sources, func(s dataset.LabelSource) bool { return s.Name == n })
 		switch {
 		case at < 0:
