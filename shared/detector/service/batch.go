@@ -45,6 +45,19 @@ type BatchLine struct {
 	Error *Problem `json:"error,omitempty"`
 }
 
+// BatchAnswer and BatchFailure are what a BatchLine is, one or the other.
+type (
+	BatchAnswer struct {
+		Index int `json:"index" doc:"Of the photo in the request, from 0"`
+		Answer
+	}
+	BatchFailure struct {
+		Index int     `json:"index" doc:"Of the photo in the request, from 0"`
+		Photo string  `json:"photo,omitempty" doc:"File name or URI, as sent"`
+		Error Problem `json:"error"`
+	}
+)
+
 // item is a photo of a batch, or why there is none. done is called when it is
 // answered.
 type item struct {

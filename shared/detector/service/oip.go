@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -99,7 +101,7 @@ func (s *server) registerOIP(api huma.API) {
 		huma.Register(api, infer, s.oipInfer)
 		api.OpenAPI().Paths[route.path+"/infer"].Post.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
 			"application/json":         {Schema: schema(api, InferRequest{}), Example: inferExample},
-			"application/octet-stream": {Schema: &huma.Schema{Type: "string", Format: "binary"}},
+			"application/octet-stream": bytesMedia(),
 		}}
 	}
 }
@@ -111,24 +113,45 @@ func oipOperation(api huma.API, id, method, path, summary string, answer any) hu
 	for _, p := range pathParameters(path) {
 		o.Parameters = append(o.Parameters, &huma.Param{Name: p, In: "path", Required: true, Schema: &text})
 	}
-	o.Responses = map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{"application/json": {Schema: schema(api, answer)}}}}
+	o.Responses = map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{
+		"application/json": {Schema: schema(api, answer), Example: oipExamples[reflect.TypeOf(answer)]},
+	}}}
 	codes := map[string]string{"503": "The model is not ready yet"}
 	if len(o.Parameters) > 0 {
-		codes["404"] = "Another model is served here"
+		codes["404"], codes["504"] = "Another model is served here", "No answer in time"
 	}
 	if method == http.MethodPost {
-		o.Responses["200"].Content["application/octet-stream"] = &huma.MediaType{Schema: &huma.Schema{Type: "string", Format: "binary"}}
+		o.Responses["200"].Content["application/octet-stream"] = bytesMedia()
 		for code, what := range map[string]string{
 			"400": "The request cannot be read, or its tensor is none that the model takes", "408": "The body did not arrive in time", "413": "The body is too large",
-			"415": "An encoding of the body that is not supported", "429": "Too many requests at once", "504": "No answer in time",
+			"415": "An encoding of the body that is not supported", "429": "Too many requests, or slow uploads, at once", "500": "A fault of the service or its model; its log says more",
 		} {
 			codes[code] = what
 		}
 	}
 	for code, what := range codes {
-		o.Responses[code] = &huma.Response{Description: what, Content: map[string]*huma.MediaType{"application/json": {Schema: schema(api, ProtocolError{})}}}
+		o.Responses[code] = &huma.Response{Description: what, Content: map[string]*huma.MediaType{"application/json": {
+			Schema: schema(api, ProtocolError{}), Example: map[string]any{"error": strings.ToLower(what)},
+		}}}
 	}
 	return o
+}
+
+// oipExamples are what the protocol's operations answer, by the types.
+var oipExamples = map[reflect.Type]any{
+	reflect.TypeFor[ServerMetadata](): map[string]any{"name": "litterloop", "version": "1", "extensions": []any{"binary_tensor_data"}},
+	reflect.TypeFor[ServerLive]():     map[string]any{"live": true},
+	reflect.TypeFor[ServerReady]():    map[string]any{"ready": true},
+	reflect.TypeFor[ModelReady]():     map[string]any{"name": "litter", "ready": true},
+	reflect.TypeFor[ModelMetadata](): map[string]any{
+		"name": "litter", "versions": []any{"4"}, "platform": "onnxruntime_onnx",
+		"inputs":  []any{map[string]any{"name": "images", "datatype": "FP32", "shape": []any{-1, 3, -1, -1}}},
+		"outputs": []any{map[string]any{"name": "output0", "datatype": "FP32", "shape": []any{-1, 64, -1}}},
+	},
+	reflect.TypeFor[InferResponse](): map[string]any{
+		"model_name": "litter", "model_version": "4",
+		"outputs": []any{map[string]any{"name": "output0", "datatype": "FP32", "shape": []any{1, 5, 1}, "data": []any{12.5, 30.25, 8, 9.5, 0.87}}},
+	},
 }
 
 // protocolFault is an error in the protocol's form.

@@ -3,6 +3,7 @@
 package service
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -115,4 +116,12 @@ func TestPeer_docsInABrowser(t *testing.T) {
 		}
 	}
 	b.Picture("docs")
+}
+
+// The Python that the documentation shows finds what there is.
+func TestPeer_documentedPython(t *testing.T) {
+	dir, programs := documented(t, "(?s)```python\n(.*?)```", start(t, nil))
+	for _, program := range programs {
+		python(t, fmt.Sprintf("import os\nos.chdir(%q)\n%s\nassert answer[\"detections\"], answer\n", dir, program))
+	}
 }
