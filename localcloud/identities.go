@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -84,7 +85,7 @@ func (i *identities) listen(account string) (Endpoints, error) {
 		}
 		c := i.cloud
 		c.serve(storage, as(who, c.storage()))
-		c.serve(pubsub, as(who, c.PubSub))
+		c.serve(pubsub, as(who, c.pubsub()))
 		c.serve(control, as(who, c.control(account)))
 		c.report(func() error { return c.grpc.Serve(rpc) })
 	}()
@@ -167,6 +168,21 @@ func (c *Cloud) control(account string) http.Handler {
 		return string(text), err
 	})
 	return mux
+}
+
+// pubsub serves Pub/Sub's JSON API; the policies of its resources are the
+// control plane's.
+func (c *Cloud) pubsub() http.Handler {
+	policies := regexp.MustCompile(`:(getIamPolicy|setIamPolicy|testIamPermissions)$`)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if policies.MatchString(r.URL.Path) {
+			r = r.Clone(r.Context())
+			r.URL.Path = "/pubsub" + r.URL.Path
+			c.Control.ServeHTTP(w, r)
+			return
+		}
+		c.PubSub.ServeHTTP(w, r)
+	})
 }
 
 // storage serves Cloud Storage; the policies of buckets are the control plane's.

@@ -138,7 +138,7 @@ func Start(ctx context.Context, o Options) (_ *Cloud, err error) {
 	c.Run.Register(c.grpc)
 	go c.report(func() error { return c.grpc.Serve(grpcL) })
 	c.serve(storageL, c.storage())
-	c.serve(restL, c.PubSub)
+	c.serve(restL, c.pubsub())
 	c.serve(controlL, c.control(owner))
 	close(callers.ready)
 	return c, c.Endpoints.write(o.Dir)

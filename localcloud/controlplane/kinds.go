@@ -34,6 +34,7 @@ func (s *Server) kinds() []kind {
 		{path: "/monitoring/v3/" + inProject + "notificationChannels", replaces: true},
 		{path: "/monitoring/v3/" + inProject + "alertPolicies"},
 		{path: "/monitoring/v3/" + inProject + "uptimeCheckConfigs"},
+		{path: "/billingbudgets/v1/billingAccounts/{account}/budgets", adds: etag},
 		{path: "/monitoring/v1/" + inProject + "dashboards", replaces: true, adds: etag},
 	}
 }

@@ -123,7 +123,7 @@ func Environ(base string) []string {
 		"STORAGE": "storage/v1/", "PUBSUB": "pubsub/v1/", "IAM_BETA": "iam/v1/", "RESOURCE_MANAGER": "cloudresourcemanager/v1/",
 		"SERVICE_USAGE": "serviceusage/v1/", "CLOUD_BILLING": "cloudbilling/v1/", "CLOUDFUNCTIONS2": "cloudfunctions/v2/",
 		"CLOUD_RUN_V2": "run/v2/", "CLOUD_SCHEDULER": "cloudscheduler/v1/", "ARTIFACT_REGISTRY": "artifactregistry/v1/",
-		"MONITORING": "monitoring/", "SECRET_MANAGER": "secretmanager/v1/", "COMPUTE": "compute/v1/",
+		"MONITORING": "monitoring/", "SECRET_MANAGER": "secretmanager/v1/", "COMPUTE": "compute/v1/", "BILLING": "billingbudgets/v1/", "KMS": "cloudkms/v1/",
 	} {
 		env = append(env, "GOOGLE_"+name+"_CUSTOM_ENDPOINT="+strings.TrimSuffix(base, "/")+"/"+path)
 	}

@@ -51,7 +51,7 @@ func (s *Server) routes() http.Handler {
 			h(w, q)
 			return
 		}
-		rest.Error(w, status.Errorf(codes.NotFound, "the local Pub/Sub has no %s %s", q.Method, q.URL.Path))
+		rest.Error(w, status.Errorf(codes.Unimplemented, "the local Pub/Sub does not serve %s %s", q.Method, q.URL.Path))
 	})
 	mux.HandleFunc("GET /v1/projects/{project}/topics", endpoint(p.ListTopics, func(q *pb.ListTopicsRequest, c restCall) {
 		q.Project, q.PageSize, q.PageToken = c.project, c.pageSize, c.pageToken

@@ -62,8 +62,8 @@ func TestREST(t *testing.T) {
 		{"acknowledge an id that is none", "POST", sub + ":acknowledge", `{"ackIds":["x"]}`, 400, nil},
 		{"push from now on", "POST", sub + ":modifyPushConfig", `{"pushConfig":{"pushEndpoint":"http://127.0.0.1:1/"}}`, 200, map[string]any{}},
 		{"pull what is pushed", "POST", sub + ":pull", `{"maxMessages":5}`, 400, nil},
-		{"unknown verb", "POST", sub + ":explode", `{}`, 404, nil},
-		{"unknown collection", "GET", "projects/p/schemas/x", ``, 404, nil},
+		{"unknown verb", "POST", sub + ":explode", `{}`, 501, nil},
+		{"unknown collection", "GET", "projects/p/schemas/x", ``, 501, nil},
 		{"delete", "DELETE", sub, ``, 200, map[string]any{}},
 		{"get what is deleted", "GET", sub, ``, 404, nil},
 	}

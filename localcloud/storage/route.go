@@ -106,7 +106,7 @@ func (s *Server) route(w http.ResponseWriter, hr *http.Request) error {
 }
 
 func unknown(r *http.Request) error {
-	return &apiError{http.StatusNotFound, "notFound", fmt.Sprintf("%s %s: the local Cloud Storage has no such method", r.Method, r.URL.EscapedPath())}
+	return &apiError{http.StatusNotImplemented, "notImplemented", fmt.Sprintf("the local Cloud Storage does not serve %s %s", r.Method, r.URL.EscapedPath())}
 }
 
 // routeJSON serves what lies under /storage/v1/b.
