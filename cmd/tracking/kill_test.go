@@ -67,6 +67,23 @@ func (s *servers) kill(i int) {
 	}
 }
 
+// listens waits until the server is there, or stop is closed.
+func (s *servers) listens(i int, stop <-chan struct{}) {
+	pause := time.NewTicker(5 * time.Millisecond)
+	defer pause.Stop()
+	for {
+		if c, err := net.Dial("tcp", s.addresses[i]); err == nil {
+			c.Close()
+			return
+		}
+		select {
+		case <-pause.C:
+		case <-stop:
+			return
+		}
+	}
+}
+
 // call asks any of the servers until one answers; again tells that an earlier
 // try may have had its effect.
 func (s *servers) call(method, path string, body, answer any) (again bool, err error) {
@@ -74,8 +91,10 @@ func (s *servers) call(method, path string, body, answer any) (again bool, err e
 	if err != nil {
 		return false, err
 	}
-	for try := range 400 {
-		req, err := http.NewRequest(method, "http://"+s.addresses[rand.IntN(len(s.addresses))]+"/api/2.0/mlflow/"+path, bytes.NewReader(data))
+	pause := time.NewTicker(10 * time.Millisecond)
+	defer pause.Stop()
+	for {
+		req, err := http.NewRequestWithContext(s.t.Context(), method, "http://"+s.addresses[rand.IntN(len(s.addresses))]+"/api/2.0/mlflow/"+path, bytes.NewReader(data))
 		if err != nil {
 			return again, err
 		}
@@ -91,11 +110,13 @@ func (s *servers) call(method, path string, body, answer any) (again bool, err e
 				return again, fmt.Errorf("%s: %d %s", path, res.StatusCode, text)
 			}
 		}
-		if again = true; try > 20 {
-			time.Sleep(10 * time.Millisecond) // the servers are being started again
+		again = true
+		select {
+		case <-pause.C: // it was killed, and is being started again
+		case <-s.t.Context().Done():
+			return again, fmt.Errorf("%s: nobody answers: %w", path, s.t.Context().Err())
 		}
 	}
-	return again, fmt.Errorf("%s: nobody answers", path)
 }
 
 // Four servers on one bucket, killed by kill -9 at random while four clients
@@ -146,18 +167,17 @@ func TestTracking_serversAreKilled(t *testing.T) {
 	run := created.Run.Info.ID
 	stop, killed := make(chan struct{}), make(chan int)
 	go func() {
-		n := 0
-		for tick := time.NewTicker(25 * time.Millisecond); ; n++ {
+		for n := 0; ; n++ {
 			select {
 			case <-stop:
-				tick.Stop()
 				killed <- n
 				return
-			case <-tick.C:
-				i := rand.IntN(4)
-				s.kill(i)
-				s.start(i)
+			default:
 			}
+			i := rand.IntN(4)
+			s.kill(i)
+			s.start(i)
+			s.listens(i, stop) // however slow the machine, most of them serve
 		}
 	}()
 	var mu sync.Mutex

@@ -153,7 +153,7 @@ func (s service) publish(topic string, ms ...*pb.PubsubMessage) []string {
 // pull takes n messages, in as many requests as it needs.
 func (s service) pull(sub string, n int) []*pb.ReceivedMessage {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(s.t.Context(), 2*time.Minute)
 	defer cancel()
 	var out []*pb.ReceivedMessage
 	for len(out) < n {
@@ -456,7 +456,7 @@ func (in inbox) next(t *testing.T) map[string]any {
 	select {
 	case body := <-in.got:
 		return body
-	case <-time.After(10 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatal("nothing was pushed")
 		return nil
 	}
@@ -550,7 +550,7 @@ func streaming(s service) {
 		}
 		s.publish(topic, ms...)
 	}
-	ctx, cancel := context.WithTimeout(s.t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(s.t.Context(), 2*time.Minute)
 	defer cancel()
 	var mu sync.Mutex
 	seen, now, most := map[string]bool{}, 0, 0

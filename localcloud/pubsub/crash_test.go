@@ -120,7 +120,7 @@ func (y *tally) note(f func()) {
 // until waits for something about the tally.
 func (y *tally) until(t *testing.T, reached func() bool) {
 	t.Helper()
-	enough := time.After(time.Minute)
+	enough := time.After(3 * time.Minute)
 	for {
 		y.mu.Lock()
 		ok := reached()

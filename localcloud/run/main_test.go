@@ -174,7 +174,7 @@ func open(t testing.TB, o run.Options) (c *cloud, closeServer func()) {
 		}
 		closed = true
 		g.Stop()
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := s.Close(ctx); err != nil {
 			t.Error(err)

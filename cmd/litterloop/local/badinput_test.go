@@ -261,7 +261,7 @@ func alerted(t *testing.T, l *Loop) {
 // await polls until wrong finds nothing wrong.
 func await(t *testing.T, l *Loop, wrong func(client.Snapshot) string) client.Snapshot {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()

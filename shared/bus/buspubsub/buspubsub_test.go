@@ -75,7 +75,7 @@ func connect(t *testing.T, addr string) bustest.Bus {
 
 func receive(t *testing.T, client *pubsub.Client, topic string, n int) []event.Event {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	var mu sync.Mutex
 	var out []event.Event

@@ -19,6 +19,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -312,13 +313,6 @@ func TestDownload_badServers(t *testing.T) {
 			w.Header().Set("Content-Length", fmt.Sprint(1<<40))
 			w.Write(photo640)
 		}, imaging.TooLarge, "", false},
-		{"sends a byte and waits", func(w http.ResponseWriter, r *http.Request, n int) {
-			w.Header().Set("Content-Length", fmt.Sprint(len(photo640)))
-			w.Write(photo640[:1])
-			w.(http.Flusher).Flush()
-			<-r.Context().Done()
-		}, NotReached, "next to nothing", true},
-		{"never answers", func(w http.ResponseWriter, r *http.Request, n int) { <-r.Context().Done() }, NotReached, "next to nothing", true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -332,9 +326,6 @@ func TestDownload_badServers(t *testing.T) {
 				tt.answer(w, r, int(attempt.Add(1))-1)
 			}, "bad.jpg", "good.jpg")
 			w.server.Config.ErrorLog = nil
-			if strings.Contains(tt.says, "next to nothing") {
-				w.options.Patience, w.options.Attempts = time.Second, 2
-			}
 			got := w.download()
 			w.whole("good.jpg")
 			if tt.code == "" {
@@ -352,6 +343,68 @@ func TestDownload_badServers(t *testing.T) {
 			}
 			if _, err := os.Stat(filepath.Join(w.out, "bad.jpg")); err == nil {
 				t.Error("what is no photo of the set has its name")
+			}
+		})
+	}
+}
+
+// silence is a body that sends what it holds, and then nothing.
+type silence struct {
+	io.Reader
+	gone <-chan struct{}
+}
+
+func (s silence) Read(p []byte) (int, error) {
+	if n, err := s.Reader.Read(p); err == nil {
+		return n, nil
+	}
+	<-s.gone
+	return 0, errors.New("hung up")
+}
+
+func (silence) Close() error { return nil }
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// Time is synctest's, so that the patience is spent however fast the machine is.
+func TestDownload_silentServers(t *testing.T) {
+	for name, bad := range map[string]roundTripper{
+		"sends a byte and waits": func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: http.StatusOK, ContentLength: int64(len(photo640)), Request: r,
+				Body: silence{bytes.NewReader(photo640[:1]), r.Context().Done()}}, nil
+		},
+		"never answers": func(r *http.Request) (*http.Response, error) {
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		},
+	} {
+		w := newWorld(t, send2, "bad.jpg", "good.jpg")
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				w.options.Client = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+					if strings.HasSuffix(r.URL.Path, "bad.jpg") {
+						return bad(r)
+					}
+					return &http.Response{StatusCode: http.StatusOK, ContentLength: int64(len(photo640)), Request: r,
+						Body: io.NopCloser(bytes.NewReader(photo640))}, nil
+				})}
+				got, err := Download(t.Context(), w.open, w.out, w.options)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(got.Missing) != 1 || got.Missing[0].Code != NotReached || !strings.Contains(got.Missing[0].Reason, "next to nothing") || !got.Missing[0].Again {
+					t.Errorf("%+v", got.Missing)
+				}
+				if took, want := time.Since(began), time.Duration(w.options.Attempts)*w.options.Patience; took != want {
+					t.Errorf("waited %v for the server, want the patience of each attempt, %v", took, want)
+				}
+			})
+			w.whole("good.jpg")
+			if d := cmp.Diff([]string{"good.jpg"}, w.named()); d != "" {
+				t.Error(d)
 			}
 		})
 	}

@@ -77,7 +77,7 @@ func launcher(t *testing.T, faults *run.Faults) *cloudrun.Launcher {
 	t.Cleanup(func() {
 		conn.Close()
 		g.Stop()
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := s.Close(ctx); err != nil {
 			t.Error(err)
