@@ -35,7 +35,7 @@ rollout: {hold: 100ms}
 drift:
   window: {min_photos: 30, max_photos: 40}
   reference: {min_photos: 10}
-retrain: {cooldown: 0s}
+retrain: {cooldown: 0s, first_checks: 1}
 detector: {PREDICTION_LOG_FLUSH: 200ms}
 `)
 

@@ -49,7 +49,9 @@ func newWorld(t *testing.T) *world {
 	clock := func() time.Time { return noon }
 	w.registry = registry.New(w.models, func() time.Time { return noon.AddDate(0, 0, -2) })
 	checker := shareddrift.NewChecker(shareddrift.DefaultPolicy(), "litter", w.registry, w.models, w.predictions, clock)
-	evaluator := retrain.NewEvaluator(retrain.DefaultPolicy(), w.predictions, w.predictions, datasets{}, trainings{}, w.bus, clock)
+	policy := retrain.DefaultPolicy()
+	policy.FirstChecks = 1
+	evaluator := retrain.NewEvaluator(policy, w.predictions, w.predictions, datasets{}, trainings{}, w.bus, clock)
 	w.function = drift.New(checker, evaluator, func(context.Context) error { w.kept++; return w.upkeep }, w.bus, clock, slog.New(slog.DiscardHandler))
 	return w
 }

@@ -37,6 +37,7 @@ const (
 	NoData          = "no-data"           // no version has passed validation
 	NoNewLabels     = "no-new-labels"
 	TooFewNewLabels = "too-few-new-labels"
+	Unconfirmed     = "drift-unconfirmed" // found, but not yet by as many checks in a row as a young version needs
 	TooFewPhotos    = "too-few-photos" // in the version, below the minimum sample
 	TooFewLabels    = "too-few-labels"
 	InFlight        = "training-in-flight" // one at a time
@@ -62,6 +63,9 @@ type Inputs struct {
 	NewLabels      int `json:"new_labels"`
 
 	Drift *OpenDrift `json:"drift,omitempty"` // nil when none is open
+
+	// Suspected is how many checks in a row found drift that is not open yet.
+	Suspected int `json:"suspected,omitempty"`
 
 	InFlight    string    `json:"in_flight,omitempty"` // run of the training that runs
 	Requested   string    `json:"requested,omitempty"` // ledger entry of the training that was asked for and has not begun
@@ -131,6 +135,7 @@ func Decide(p Policy, in Inputs) Decision {
 	if in.Drift != nil {
 		speaks = append(speaks, DriftOpen)
 	}
+	hold(in.Suspected > 0 && len(speaks) == 0, Unconfirmed)
 	hold(in.Photos < p.MinPhotos, TooFewPhotos)
 	hold(in.Labels < p.MinLabels, TooFewLabels)
 	hold(in.InFlight != "", InFlight)

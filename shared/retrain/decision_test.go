@@ -77,7 +77,7 @@ func TestPolicy_validateReportsEveryFault(t *testing.T) {
 	}
 	p := Policy{NewLabels: -1, Cooldown: -1, AskAgain: -1}
 	got := p.Validate()
-	for _, want := range []string{"new_labels", "min_photos", "min_labels", "cooldown", "monthly_budget", "request_timeout", "ask_again"} {
+	for _, want := range []string{"new_labels", "min_photos", "min_labels", "cooldown", "monthly_budget", "first_checks", "request_timeout", "ask_again"} {
 		if got == nil || !contains(got.Error(), want) {
 			t.Errorf("no fault of %s in: %v", want, got)
 		}

@@ -106,7 +106,7 @@ func (e *Evaluator) try(ctx context.Context, q question) (Decision, error) {
 	if err != nil {
 		return Decision{}, err
 	}
-	changed := s.doc.observe(q.check, trainings)
+	changed := s.doc.observe(e.policy, q.check, trainings)
 	if r := s.doc.Request; r.answers(q) && r.awaited(e.policy, trainings, e.now()) {
 		return r.Entry.decision(), e.alert(ctx, q, s, r.Entry) // asked again: the same answer
 	}
@@ -136,6 +136,9 @@ func (e *Evaluator) try(ctx context.Context, q question) (Decision, error) {
 func (e *Evaluator) inputs(ctx context.Context, q question, doc state, trainings []training.Training) (Inputs, error) {
 	now := e.now().UTC()
 	in := Inputs{Cause: q.cause, Subject: q.subject, Now: now, Drift: doc.Drift}
+	if doc.Suspicion != nil {
+		in.Suspected = doc.Suspicion.Checks
+	}
 	if doc.Request.awaited(e.policy, trainings, now) {
 		in.Requested = doc.Request.Entry.ID
 	}

@@ -220,6 +220,57 @@ func TestEvaluator_driftWithoutLabelsAsksOnceAndStaysOpen(t *testing.T) {
 	}
 }
 
+// A version without a history of its own is doubted before it is believed: its
+// reference knows no weekend.
+func TestEvaluator_youngVersionsNeedChecksInARow(t *testing.T) {
+	w, ctx := newWorld(t), t.Context()
+	w.drop("d1", 100)
+	w.trainings = []training.Training{{Run: "r0", Dataset: "d1", Started: now.AddDate(0, -2, 0), State: training.Registered}}
+	w.drop("d2", 105)
+	day := now
+	check := func(outcome drift.Outcome, source drift.Source, days int) (Decision, error) {
+		day = day.AddDate(0, 0, days)
+		w.pass(time.Hour)
+		s := w.check(outcome, "1")
+		s.Reference.Source, s.Window = source, drift.Window{From: day.AddDate(0, 0, -1), To: day}
+		return w.Drifted(ctx, s)
+	}
+	for _, c := range []struct {
+		says    string
+		outcome drift.Outcome
+		days    int // since the check before
+		against []string
+	}{
+		{"a Saturday", drift.Drifted, 1, []string{TooFewNewLabels, Unconfirmed}},
+		{"a Sunday", drift.Drifted, 1, []string{TooFewNewLabels, Unconfirmed}},
+		{"asked again of the same photos", drift.Drifted, 0, []string{TooFewNewLabels, Unconfirmed}},
+		{"a Monday", drift.Stable, 1, []string{TooFewNewLabels}},
+		{"a change that stays", drift.Drifted, 1, []string{TooFewNewLabels, Unconfirmed}},
+		{"its second day", drift.Drifted, 1, []string{TooFewNewLabels, Unconfirmed}},
+		{"too few photos to tell", drift.Insufficient, 1, []string{TooFewNewLabels, Unconfirmed}},
+	} {
+		t.Log(c.says)
+		d, err := check(c.outcome, drift.Package, c.days)
+		w.want(d, err, Held, c.against...)
+	}
+	if got := w.topics(); len(got) > 0 {
+		t.Errorf("published %v of what is not believed yet", got)
+	}
+	d, err := check(drift.Drifted, drift.Package, 1)
+	w.want(d, err, Fired, NewLabels, DriftOpen)
+}
+
+func TestEvaluator_aHistoryIsBelievedAtOnce(t *testing.T) {
+	w, ctx := newWorld(t), t.Context()
+	w.drop("d1", 100)
+	w.trainings = []training.Training{{Run: "r0", Dataset: "d1", Started: now.AddDate(0, -2, 0), State: training.Registered}}
+	w.drop("d2", 105)
+	s := w.check(drift.Drifted, "1")
+	s.Reference.Source = drift.History
+	d, err := w.Drifted(ctx, s)
+	w.want(d, err, Fired, NewLabels, DriftOpen)
+}
+
 func TestEvaluator_aFailedTrainingAnswersNothing(t *testing.T) {
 	w, ctx := newWorld(t), t.Context()
 	d, err := w.Validated(ctx, w.drop("d1", 100))

@@ -24,6 +24,10 @@ type Policy struct {
 	// MonthlyBudget is how many trainings may start in a calendar month (UTC),
 	// whatever became of them.
 	MonthlyBudget int `yaml:"monthly_budget" json:"monthly_budget"`
+	// FirstChecks is how many checks in a row must find drift before it opens, while
+	// the version that serves is too young to be compared with its own past days.
+	// Windows that share photos count once.
+	FirstChecks int `yaml:"first_checks" json:"first_checks"`
 	// RequestTimeout is how long a training that was asked for may take to begin
 	// before it is no longer waited for.
 	RequestTimeout time.Duration `yaml:"request_timeout" json:"request_timeout"`
@@ -35,7 +39,7 @@ type Policy struct {
 func DefaultPolicy() Policy {
 	return Policy{
 		NewLabels: 0.2, MinPhotos: 20, MinLabels: 20,
-		Cooldown: time.Hour, MonthlyBudget: 20,
+		Cooldown: time.Hour, MonthlyBudget: 20, FirstChecks: 3,
 		RequestTimeout: time.Hour, AskAgain: 7 * 24 * time.Hour,
 	}
 }
@@ -63,6 +67,7 @@ func (p Policy) Validate() error {
 	check(p.MinLabels >= 1, "min_labels: %d is less than 1", p.MinLabels)
 	check(p.Cooldown >= 0, "cooldown: %v is negative", p.Cooldown)
 	check(p.MonthlyBudget >= 1, "monthly_budget: %d lets nothing train", p.MonthlyBudget)
+	check(p.FirstChecks >= 1 && p.FirstChecks <= 14, "first_checks: %d is not in 1 to 14", p.FirstChecks)
 	check(p.RequestTimeout > 0, "request_timeout: %v is not positive", p.RequestTimeout)
 	check(p.AskAgain >= 0, "ask_again: %v is negative", p.AskAgain)
 	return errors.Join(faults...)

@@ -18,9 +18,17 @@ import (
 const stateDocument = "retrain/state.json"
 
 type state struct {
-	Drift   *OpenDrift `json:"drift,omitempty"`
-	Request *request   `json:"request,omitempty"` // the newest
-	Alerted *alerted   `json:"alerted,omitempty"`
+	Drift     *OpenDrift `json:"drift,omitempty"`
+	Suspicion *suspicion `json:"suspicion,omitempty"`
+	Request   *request   `json:"request,omitempty"` // the newest
+	Alerted   *alerted   `json:"alerted,omitempty"`
+}
+
+// suspicion is drift that checks in a row found, and that is not open.
+type suspicion struct {
+	ModelVersion string    `json:"model_version"`
+	Checks       int       `json:"checks"`
+	To           time.Time `json:"to"` // the end of the newest one's window
 }
 
 // request is a training that was decided on.
@@ -78,7 +86,7 @@ func (s *stored) write(ctx context.Context) error {
 
 // observe brings the open drift up to date with the trainings and with a check
 // (nil for none), and tells whether that changed anything.
-func (s *state) observe(check *drift.Summary, trainings []training.Training) (changed bool) {
+func (s *state) observe(p Policy, check *drift.Summary, trainings []training.Training) (changed bool) {
 	if s.Drift != nil && answered(trainings, s.Drift.Since) {
 		s.Drift, changed = nil, true
 	}
@@ -86,12 +94,37 @@ func (s *state) observe(check *drift.Summary, trainings []training.Training) (ch
 		return changed
 	}
 	switch {
-	case check.Verdict.Outcome == drift.Stable && s.Drift != nil && s.Drift.ModelVersion != check.ModelVersion:
-		s.Drift, changed = nil, true // another version serves, and what it sees is what it knows
+	case check.Verdict.Outcome == drift.Stable:
+		if s.Drift != nil && s.Drift.ModelVersion != check.ModelVersion {
+			s.Drift, changed = nil, true // another version serves, and what it sees is what it knows
+		}
+		if s.Suspicion != nil {
+			s.Suspicion, changed = nil, true
+		}
 	case check.Verdict.Outcome == drift.Drifted && s.Drift == nil && !answered(trainings, check.Created):
+		if check.Reference.Source == drift.Package && p.FirstChecks > 1 {
+			if added := s.suspect(check); s.Suspicion.Checks < p.FirstChecks {
+				return changed || added
+			}
+		}
 		s.Drift, changed = &OpenDrift{Report: check.ID, Model: check.Model, ModelVersion: check.ModelVersion, Since: check.Created}, true
+		s.Suspicion = nil
 	}
 	return changed
+}
+
+// suspect counts a check that found drift, and tells whether it did. A window that
+// shares photos with the last one counted confirms nothing.
+func (s *state) suspect(check *drift.Summary) bool {
+	switch last := s.Suspicion; {
+	case last == nil || last.ModelVersion != check.ModelVersion:
+		s.Suspicion = &suspicion{check.ModelVersion, 1, check.Window.To}
+	case check.Window.From.Before(last.To):
+		return false
+	default:
+		s.Suspicion = &suspicion{check.ModelVersion, last.Checks + 1, check.Window.To}
+	}
+	return true
 }
 
 // answered tells whether a training that started at since or later has succeeded.
