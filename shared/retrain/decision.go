@@ -38,7 +38,7 @@ const (
 	NoNewLabels     = "no-new-labels"
 	TooFewNewLabels = "too-few-new-labels"
 	Unconfirmed     = "drift-unconfirmed" // found, but not yet by as many checks in a row as a young version needs
-	TooFewPhotos    = "too-few-photos" // in the version, below the minimum sample
+	TooFewPhotos    = "too-few-photos"    // in the version, below the minimum sample
 	TooFewLabels    = "too-few-labels"
 	InFlight        = "training-in-flight" // one at a time
 	Requested       = "training-requested" // asked for, not begun yet

@@ -61,7 +61,7 @@ func newProject(t *testing.T, versions int) *project {
 		Platform: cloudrun.New(services, revisions, parent, &runpb.RevisionTemplate{MaxInstanceRequestConcurrency: 8, Containers: []*runpb.Container{{
 			Image: "detector:1", Resources: &runpb.ResourceRequirements{Limits: map[string]string{"memory": "4Gi"}},
 		}}}),
-		Now:      now, Log: slog.New(slog.DiscardHandler),
+		Now: now, Log: slog.New(slog.DiscardHandler),
 		// Time stands still: only the lease, which is renewed by the side, waits.
 		Sleep: func(ctx context.Context, d time.Duration) error {
 			if d > 2*time.Second {
