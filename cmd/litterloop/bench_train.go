@@ -27,9 +27,11 @@ import (
 var torchStep []byte
 
 type benchTrainCmd struct {
-	Rounds int    `help:"How often, by turns." default:"5"`
+	Rounds int    `help:"How often steps are timed, by turns; 0: not at all." default:"5"`
 	Steps  int    `help:"Steps that are timed in a round." default:"60"`
 	Python string `help:"Interpreter that has PyTorch; without it an environment is made, which takes gigabytes the first time." type:"existingfile"`
+
+	curveCmd
 }
 
 // stepTime is what a step took, as a mean of a round.
@@ -47,11 +49,46 @@ type trainTimes struct {
 	CPU      float64 `json:"cpu_ratio"`
 	Busy     float64 `json:"busy"` // share of all processors' time that our steps use
 	MemoryMB float64 `json:"memory_mb"`
+
+	Curves []trainCurve `json:"curves,omitempty"`
 }
 
 // Run times steps of the embedded trainer, augmentation and loss included, and of
-// the same network in PyTorch without either, by turns.
+// the same network in PyTorch without either, by turns; then it draws curves, where
+// it is told what to train on.
 func (c *benchTrainCmd) Run(ctx context.Context, g *globals) error {
+	var t trainTimes
+	if c.Rounds > 0 {
+		if err := c.steps(ctx, g, &t); err != nil {
+			return err
+		}
+	}
+	var err error
+	if t.Curves, err = c.curves(ctx, g); err != nil {
+		return err
+	}
+	return g.answer(t, t.print)
+}
+
+func (t trainTimes) print(w io.Writer) {
+	if len(t.Ours) > 0 {
+		table := tabwriter.NewWriter(w, 2, 4, 2, ' ', tabwriter.AlignRight)
+		fmt.Fprintln(table, "round\tours ms\tcpu ms\tPyTorch ms\tcpu ms\t")
+		for i := range t.Ours {
+			fmt.Fprintf(table, "%d\t%.1f\t%.1f\t%.1f\t%.1f\t\n", i+1, t.Ours[i].MS, t.Ours[i].CPUMS, t.Torch[i].MS, t.Torch[i].CPUMS)
+		}
+		table.Flush()
+		fmt.Fprintf(w, "by the clock %.2f of PyTorch's step, by processor time %.2f; %.0f %% of the processors busy, %.0f MB\n", t.Wall, t.CPU, 100*t.Busy, t.MemoryMB)
+	}
+	for _, curve := range t.Curves {
+		fmt.Fprintf(w, "%s: %d steps, %.0f MB\n", curve.Name, curve.Steps, curve.MemoryMB)
+		for _, p := range curve.Points {
+			fmt.Fprintf(w, "  %6.1f CPU s  mAP50 %.3f  mAP50-95 %.3f\n", p.CPUSeconds, p.MAP50, p.MAP50_95)
+		}
+	}
+}
+
+func (c *benchTrainCmd) steps(ctx context.Context, g *globals, t *trainTimes) error {
 	python := c.Python
 	if python == "" {
 		cache, err := os.UserCacheDir()
@@ -67,7 +104,6 @@ func (c *benchTrainCmd) Run(ctx context.Context, g *globals) error {
 		return err
 	}
 	defer os.Remove(script)
-	var t trainTimes
 	for range c.Rounds {
 		ours, err := c.ours(ctx)
 		if err != nil {
@@ -85,15 +121,7 @@ func (c *benchTrainCmd) Run(ctx context.Context, g *globals) error {
 	t.CPU = medianOf(t.Ours, cpu) / medianOf(t.Torch, cpu)
 	t.Busy = medianOf(t.Ours, func(s stepTime) float64 { return s.CPUMS / s.MS / float64(runtime.GOMAXPROCS(0)) })
 	t.MemoryMB = worker.PeakMB()
-	return g.answer(t, func(w io.Writer) {
-		table := tabwriter.NewWriter(w, 2, 4, 2, ' ', tabwriter.AlignRight)
-		fmt.Fprintln(table, "round\tours ms\tcpu ms\tPyTorch ms\tcpu ms\t")
-		for i := range t.Ours {
-			fmt.Fprintf(table, "%d\t%.1f\t%.1f\t%.1f\t%.1f\t\n", i+1, t.Ours[i].MS, t.Ours[i].CPUMS, t.Torch[i].MS, t.Torch[i].CPUMS)
-		}
-		table.Flush()
-		fmt.Fprintf(w, "by the clock %.2f of PyTorch's step, by processor time %.2f; %.0f %% of the processors busy, %.0f MB\n", t.Wall, t.CPU, 100*t.Busy, t.MemoryMB)
-	})
+	return nil
 }
 
 func medianOf(s []stepTime, figure func(stepTime) float64) float64 {
