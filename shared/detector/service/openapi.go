@@ -75,7 +75,7 @@ func detectOperation(api huma.API) huma.Operation {
 		lineKind: {Schema: &huma.Schema{OneOf: []*huma.Schema{schema(api, BatchAnswer{}), schema(api, BatchFailure{})}}, Examples: map[string]*huma.Example{
 			"found": {Value: exampleLine()},
 			"refused": {Value: map[string]any{"index": 1, "error": map[string]any{
-				"title": http.StatusText(422), "status": 422, "detail": failures[422].detail, "code": failures[422].code,
+				"title": http.StatusText(http.StatusUnprocessableEntity), "status": 422, "detail": failures[422].detail, "code": failures[422].code,
 			}}},
 		}},
 		"image/jpeg": bytesMedia(), "image/png": bytesMedia(),
