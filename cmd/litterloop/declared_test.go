@@ -46,6 +46,14 @@ func declared(t *testing.T, grants []grant, heard func(iam.Call)) (*local.Loop, 
 			t.Error(err)
 		}
 	})
+	resp, err := http.Get("http://" + l.Cloud.Endpoints.Functions + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Errorf("metrics of a cloud with nothing in it: %s", resp.Status)
+	}
 	p := provider{t, "http://" + l.Cloud.Endpoints.ControlPlane}
 	p.declare(grants)
 	return l, p, state
