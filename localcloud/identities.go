@@ -36,8 +36,9 @@ func principal(email string) string {
 // variables that name the addresses. Whoever is told the owner's is the owner.
 type identities struct {
 	cloud *Cloud
-	ready chan struct{} // closed when there is something to serve
-	done  chan struct{} // closed at the end
+	ready chan struct{}   // closed when there is something to serve
+	done  context.Context // ends with the cloud
+	close context.CancelFunc
 
 	mu      sync.Mutex
 	known   map[string]Endpoints // by e-mail address
@@ -45,7 +46,8 @@ type identities struct {
 }
 
 func newIdentities(c *Cloud) *identities {
-	return &identities{cloud: c, ready: make(chan struct{}), done: make(chan struct{}), known: map[string]Endpoints{}, callers: map[string]string{}}
+	done, cancel := context.WithCancel(context.Background())
+	return &identities{cloud: c, ready: make(chan struct{}), done: done, close: cancel, known: map[string]Endpoints{}, callers: map[string]string{}}
 }
 
 // environ is the environment of what runs as an account; "" is the account that
@@ -77,7 +79,7 @@ func (i *identities) listen(account string) (Endpoints, error) {
 	go func() { // who calls before that waits
 		select {
 		case <-i.ready:
-		case <-i.done:
+		case <-i.done.Done():
 			for _, l := range []net.Listener{storage, rpc, pubsub, control} {
 				_ = l.Close() // nobody was ever answered
 			}

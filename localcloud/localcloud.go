@@ -182,7 +182,7 @@ func (c *Cloud) Close(ctx context.Context) error {
 		faults = append(faults, c.PubSub.Close())
 	}
 	if c.callers != nil {
-		close(c.callers.done)
+		c.callers.close()
 	}
 	c.mu.Lock()
 	servers := slices.Clone(c.servers)

@@ -132,6 +132,9 @@ func (a *Authorizer) Allowed(principal, permission, resource string) error {
 	denied := &Denied{principal, permission, resource}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if _, told := a.refused[call]; !told && len(a.refused) == maxKept {
+		return denied
+	}
 	if a.refused[call]++; a.refused[call] == 1 {
 		a.o.Log.Warn("refused by IAM", "principal", principal, "permission", permission, "resource", resource)
 	}
@@ -179,8 +182,11 @@ func (a *Authorizer) path(resource string) func(yield func(string) bool) {
 	}
 }
 
-// maxRefusals bounds what is told of refusals.
-const maxRefusals = 100
+// maxRefusals bounds what is told of refusals, and maxKept what is remembered.
+const (
+	maxRefusals = 100
+	maxKept     = 1000
+)
 
 // Refusals are the calls that were refused since the process started, by
 // principal, at most a hundred.
