@@ -97,7 +97,7 @@ func (f *Function) Handle(ctx context.Context, e event.Event) error {
 
 // fail ends a training that has no model.
 func (f *Function) fail(ctx context.Context, t training.Training, reason string) error {
-	if err := f.mark(ctx, t.Run, reason); err != nil && !errors.Is(err, errs.NotFound) { // its job may never have begun
+	if err := f.mark(ctx, t, reason); err != nil {
 		return err
 	}
 	err := f.alert(ctx, event.AlertData{
@@ -112,8 +112,15 @@ func (f *Function) fail(ctx context.Context, t training.Training, reason string)
 }
 
 // mark leaves the reason with the run, and as its description where it has none.
-func (f *Function) mark(ctx context.Context, run, reason string) error {
-	r, err := f.Runs.Run(ctx, run)
+// A training whose job never came to open its run gets one here.
+func (f *Function) mark(ctx context.Context, t training.Training, reason string) error {
+	e, err := f.Runs.EnsureExperiment(ctx, f.Model)
+	if err != nil {
+		return err
+	}
+	r, err := f.Runs.CreateRun(ctx, e.ID, t.Run, training.RunName(f.Model, t.Run), map[string]string{
+		tracking.TagSource: "litterloop", tracking.TagUser: "litterloop", training.TagDataset: t.Dataset,
+	})
 	if err != nil {
 		return err
 	}
@@ -121,10 +128,10 @@ func (f *Function) mark(ctx context.Context, run, reason string) error {
 	if r.Tags[tracking.TagNote] == "" {
 		tags[tracking.TagNote] = "Failed: " + reason
 	}
-	if err := f.Runs.SetTags(ctx, run, tags); err != nil {
+	if err := f.Runs.SetTags(ctx, t.Run, tags); err != nil {
 		return err
 	}
-	return f.Runs.SetStatus(ctx, run, tracking.Failed)
+	return f.Runs.SetStatus(ctx, t.Run, tracking.Failed)
 }
 
 // register makes the run's version, judges it and ends the training; ended is

@@ -116,3 +116,36 @@ func TestHandle_aPackageThatCannotBeReadEndsTheTraining(t *testing.T) {
 		t.Errorf("messages %+v", m)
 	}
 }
+
+// A training whose job never ran has a failed run all the same, which says why,
+// and is told to people once.
+func TestHandle_jobThatNeverRan(t *testing.T) {
+	f, d, messages := function(t)
+	x, err := training.New(event.TrainData{Dataset: "d1"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Book.Begin(t.Context(), x); err != nil {
+		t.Fatal(err)
+	}
+	data, err := json.Marshal(event.RegisterData{Run: x.Run, Failed: "Cloud Run has no job trainer"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := f.Handle(t.Context(), event.Event{ID: "e", Type: event.Register, Data: data}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run, err := d.Runs.Run(t.Context(), x.Run)
+	if err != nil || run.Status != tracking.Failed || run.Tags[tracking.TagFailure] != "Cloud Run has no job trainer" {
+		t.Errorf("run %+v, %v", run, err)
+	}
+	told := messages.Messages()
+	if len(told) != 1 || told[0].Topic != bus.Alerts || !strings.Contains(string(told[0].Event.Data), "no job trainer") {
+		t.Errorf("told %+v", told)
+	}
+	if _, err := d.Book.Current(t.Context()); !errors.Is(err, errs.NotFound) {
+		t.Errorf("still in flight: %v", err)
+	}
+}

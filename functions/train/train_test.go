@@ -22,6 +22,7 @@ import (
 type failing struct{ started int }
 
 func (f *failing) Start(context.Context, job.Spec) (string, error) { f.started++; return "x", nil }
+func (f *failing) Find(context.Context, job.Spec) (string, error)  { return "", errs.NotFound }
 func (f *failing) Cancel(context.Context, string) error            { return nil }
 func (f *failing) State(context.Context, string) (job.State, string, error) {
 	return job.Failed, "out of memory", nil
@@ -48,7 +49,7 @@ func TestCheck_givesUpATrainingWhoseJobsDied(t *testing.T) {
 	messages := &busmem.Bus{}
 	platform := &failing{}
 	book := training.NewBook(blobmem.New("models"), time.Now)
-	f := train.New(book, training.NewSupervisor(book, platform, "trainer", training.Policy{Attempts: 2}, time.Now), messages, nil, time.Now, slog.New(slog.DiscardHandler))
+	f := train.New(book, training.NewSupervisor(book, platform, "trainer", training.Policy{Attempts: 2, StartWithin: time.Hour}, time.Now), messages, nil, time.Now, slog.New(slog.DiscardHandler))
 	if err := f.Handle(t.Context(), event.Event{Type: event.Train, Data: json.RawMessage(`{"dataset": "d1"}`)}); err != nil {
 		t.Fatal(err)
 	}

@@ -30,6 +30,8 @@ type Launch struct {
 	Adopted   time.Time `json:"adopted,omitzero"`    // when its job began to work
 	Failures  int       `json:"failures,omitempty"`  // executions before this one that died
 	Said      string    `json:"said,omitempty"`      // the last error of its job, where the job could tell it
+	Since     time.Time `json:"since,omitzero"`      // when the first of the launches was due that no job confirmed
+	Refusal   string    `json:"refusal,omitempty"`   // what the platform said to the last start that failed
 }
 
 // CodeSuperseded is the reason of a job that another launch has replaced.
@@ -58,29 +60,39 @@ func (l Launch) equal(o Launch) bool {
 	return l.Number == o.Number && l.Execution == o.Execution && l.Claimed.Equal(o.Claimed) && l.Adopted.Equal(o.Adopted)
 }
 
-// launched records the execution that a claimed launch has started, or, when it
-// is empty, that none was started as far as is known.
+// launched records the execution that a claimed launch has started.
 func (b *Book) launched(ctx context.Context, run string, number int, execution string) error {
+	return b.answered(ctx, run, number, func(f *Training) {
+		f.Launch.Execution, f.Execution = execution, execution
+	})
+}
+
+// refused records that a claimed launch has started nothing as far as is known.
+func (b *Book) refused(ctx context.Context, run string, number int, why string) error {
+	return b.answered(ctx, run, number, func(f *Training) {
+		f.Launch.Claimed, f.Launch.Refusal = time.Time{}, why
+	})
+}
+
+func (b *Book) answered(ctx context.Context, run string, number int, note func(*Training)) error {
 	err := b.update(ctx, func(d *book) error {
 		f := d.InFlight
 		if f == nil || f.Run != run || f.Launch.Number != number {
 			return blob.ErrUnchanged
 		}
-		if execution == "" {
-			f.Launch.Claimed = time.Time{}
-		}
-		f.Launch.Execution, f.Execution = execution, execution
+		note(f)
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("record execution %q of training %s: %w", execution, run, err)
+		return fmt.Errorf("record launch %d of training %s: %w", number, run, err)
 	}
 	return nil
 }
 
 // Adopt is called by a job before it works and returns its training; execution
-// is what the platform calls the job, or empty. It is a permanent error with CodeSuperseded when the run is not in flight any more or
-// a newer launch was claimed: then another job does the work, or it is done.
+// is what the platform calls the job, or empty. It is a permanent error with
+// CodeSuperseded when the run is not in flight any more or a newer launch was
+// claimed: then another job does the work, or it is done.
 func (b *Book) Adopt(ctx context.Context, run string, number int, execution string) (Training, error) {
 	var t Training
 	err := b.update(ctx, func(d *book) error {

@@ -14,3 +14,9 @@ func Package(model, run string) string { return Artifacts(model, run) + "model/"
 
 // Checkpoint returns the object that holds an unfinished training's state.
 func Checkpoint(run string) string { return "trainings/" + run + "/checkpoint" }
+
+// TagDataset is the tag that a training's tracked run has its data set version in.
+const TagDataset = "dataset"
+
+// RunName is the name that a training's tracked run is shown by.
+func RunName(model, run string) string { return model + "-" + run[:min(8, len(run))] }

@@ -159,11 +159,11 @@ func (w *worker) startRun(ctx context.Context) (tracking.Run, error) {
 	if err != nil {
 		return tracking.Run{}, err
 	}
-	run, err := w.Runs.CreateRun(ctx, e.ID, w.t.Run, w.Model+"-"+w.t.Run[:min(8, len(w.t.Run))], map[string]string{
-		tracking.TagSource: "litterloop trainer",
-		tracking.TagUser:   "litterloop",
-		"dataset":          w.t.Dataset,
-		"code":             w.Code,
+	run, err := w.Runs.CreateRun(ctx, e.ID, w.t.Run, training.RunName(w.Model, w.t.Run), map[string]string{
+		tracking.TagSource:  "litterloop trainer",
+		tracking.TagUser:    "litterloop",
+		training.TagDataset: w.t.Dataset,
+		"code":              w.Code,
 	})
 	if err != nil {
 		return run, err

@@ -181,6 +181,21 @@ func (w *world) Start(ctx context.Context, s platform.Spec) (name string, err er
 	return name, err
 }
 
+// Find implements job.Launcher.
+func (w *world) Find(ctx context.Context, s platform.Spec) (name string, err error) {
+	err = w.faults.do(ctx, func() {
+		for i, x := range w.executions {
+			if x.spec.ID == s.ID {
+				name = fmt.Sprintf("trainer-%d", i+1)
+			}
+		}
+	})
+	if err == nil && name == "" {
+		err = errs.NotFound
+	}
+	return name, err
+}
+
 // State implements job.Launcher.
 func (w *world) State(ctx context.Context, name string) (s platform.State, detail string, err error) {
 	err = w.faults.do(ctx, func() {
