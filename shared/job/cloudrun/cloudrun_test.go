@@ -2,14 +2,13 @@ package cloudrun_test
 
 import (
 	"context"
-	"errors"
-	"fmt"
+	"encoding/json"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -21,68 +20,100 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/litterloop/litterloop/localcloud/run"
-	"github.com/litterloop/litterloop/shared/errs"
 	"github.com/litterloop/litterloop/shared/job"
 	"github.com/litterloop/litterloop/shared/job/cloudrun"
+	"github.com/litterloop/litterloop/shared/job/jobtest"
 )
 
 const (
 	parent = "projects/demo/locations/here"
-	child  = "JOB_CLOUDRUN_TEST_CHILD"
+	given  = "JOB_CLOUDRUN_TEST_GIVEN" // folder that a container writes down in what it was given
 )
 
-// The test binary is also the container of its jobs: it tells its arguments to
-// the URL it is given and ends as that says.
+// The test binary is also the container of its jobs.
 func TestMain(m *testing.M) {
-	if os.Getenv(child) == "" {
+	if os.Getenv(given) == "" {
 		os.Exit(m.Run())
 	}
-	resp, err := http.Get(os.Getenv("URL") + "/" + strings.Join(os.Args[1:], "/"))
+	env := map[string]string{}
+	for _, v := range os.Environ() {
+		key, value, _ := strings.Cut(v, "=")
+		env[key] = value
+	}
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM)
+	text, err := json.Marshal(container{os.Args[1:], env})
+	if err == nil {
+		err = os.WriteFile(filepath.Join(env[given], env[job.IDEnv]), text, 0o644)
+	}
 	if err != nil {
 		os.Exit(2)
 	}
-	if resp.StatusCode == http.StatusAccepted { // stay
-		stop := make(chan os.Signal, 1)
-		signal.Notify(stop, syscall.SIGTERM)
+	switch os.Args[1] {
+	case jobtest.Succeed:
+	case jobtest.Stay:
 		<-stop
-	}
-	if resp.StatusCode != http.StatusOK {
+		os.Exit(1)
+	default:
 		os.Exit(1)
 	}
 }
 
-func launcher(t *testing.T, faults *run.Faults) *cloudrun.Launcher {
+// container is what a launch's container was given.
+type container struct {
+	Args []string
+	Env  map[string]string
+}
+
+// faults answer one call in place of the server, before it or after.
+type faults struct {
+	mu   sync.Mutex
+	code codes.Code
+	done bool
+}
+
+func (f *faults) next(code codes.Code, done bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.code, f.done = code, done
+}
+
+func (f *faults) intercept(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+	f.mu.Lock()
+	code, done := f.code, f.done
+	f.code = codes.OK
+	f.mu.Unlock()
+	if code == codes.OK {
+		return handle(ctx, req)
+	}
+	if done {
+		if _, err := handle(ctx, req); err != nil {
+			return nil, err
+		}
+	}
+	return nil, status.Error(code, "as the test will have it")
+}
+
+// clients speak to a server of Cloud Run's API through faults.
+func clients(t *testing.T, register func(grpc.ServiceRegistrar)) (*runapi.JobsClient, *runapi.ExecutionsClient, *faults) {
 	t.Helper()
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := run.New(run.Options{Dir: t.TempDir(), Images: map[string][]string{"trainer": {exe}}, BaseEnv: []string{child + "=1"}, Faults: faults})
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := &faults{}
+	g := grpc.NewServer(grpc.UnaryInterceptor(f.intercept))
+	register(g)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := grpc.NewServer()
-	s.Register(g)
 	go g.Serve(l)
+	t.Cleanup(g.Stop)
 	conn, err := grpc.NewClient(l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		conn.Close()
-		g.Stop()
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		if err := s.Close(ctx); err != nil {
-			t.Error(err)
-		}
-	})
+	t.Cleanup(func() { conn.Close() })
 	jobs, err := runapi.NewJobsClient(t.Context(), option.WithGRPCConn(conn))
 	if err != nil {
 		t.Fatal(err)
@@ -91,114 +122,84 @@ func launcher(t *testing.T, faults *run.Faults) *cloudrun.Launcher {
 	if err != nil {
 		t.Fatal(err)
 	}
-	op, err := jobs.CreateJob(t.Context(), &runpb.CreateJobRequest{Parent: parent, JobId: "trainer", Job: &runpb.Job{
-		Template: &runpb.ExecutionTemplate{Template: &runpb.TaskTemplate{
-			Containers: []*runpb.Container{{Image: "trainer"}}, Retries: &runpb.TaskTemplate_MaxRetries{},
-		}},
-	}})
-	if err == nil {
-		_, err = op.Wait(t.Context())
-	}
+	return jobs, executions, f
+}
+
+// The local cloud starts a process for each execution.
+func TestLauncher_localProcesses(t *testing.T) {
+	t.Parallel()
+	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return cloudrun.New(jobs, executions, parent)
-}
-
-// containers answers the containers' call with status and tells their paths.
-func containers(t *testing.T, status int) (url string, called <-chan string) {
-	ch := make(chan string, 4)
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ch <- r.URL.Path
-		w.WriteHeader(status)
-	}))
-	t.Cleanup(srv.Close)
-	return srv.URL, ch
-}
-
-// ended polls until the execution is no longer running.
-func ended(t *testing.T, l *cloudrun.Launcher, execution string) (job.State, string) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for range tick.C {
-		s, why, err := l.State(t.Context(), execution)
+	jobtest.Run(t, func(t *testing.T) jobtest.Platform {
+		dir := t.TempDir()
+		s, err := run.New(run.Options{Dir: filepath.Join(dir, "state"), Images: map[string][]string{"trainer": {exe}}, BaseEnv: []string{given + "=" + dir}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s != job.Running {
-			return s, why
-		}
-	}
-	return "", ""
-}
-
-func TestLauncher(t *testing.T) {
-	t.Parallel()
-	for name, test := range map[string]struct {
-		answer int
-		cancel bool
-		want   job.State
-		why    string
-	}{
-		"succeeds":  {answer: 200, want: job.Succeeded},
-		"fails":     {answer: 500, want: job.Failed, why: "exit status 1"},
-		"cancelled": {answer: 202, cancel: true, want: job.Failed, why: "cancelled"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			l := launcher(t, nil)
-			url, called := containers(t, test.answer)
-			e, err := l.Start(t.Context(), job.Spec{Job: "trainer", Args: []string{"train", "run7"}, Env: map[string]string{"URL": url}})
+		t.Cleanup(func() {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
+			defer cancel()
+			if err := s.Close(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+		jobs, executions, f := clients(t, s.Register)
+		for name, timeout := range map[string]time.Duration{jobtest.Trainer: time.Hour, jobtest.Brief: time.Millisecond} {
+			op, err := jobs.CreateJob(t.Context(), &runpb.CreateJobRequest{Parent: parent, JobId: name, Job: &runpb.Job{
+				Template: &runpb.ExecutionTemplate{Template: &runpb.TaskTemplate{
+					Containers: []*runpb.Container{{Image: "trainer"}}, Retries: &runpb.TaskTemplate_MaxRetries{}, Timeout: durationpb.New(timeout),
+				}},
+			}})
+			if err == nil {
+				_, err = op.Wait(t.Context())
+			}
 			if err != nil {
 				t.Fatal(err)
 			}
-			if path := <-called; path != "/train/run7" {
-				t.Errorf("arguments %s", path)
-			}
-			if test.cancel {
-				if s, _, err := l.State(t.Context(), e); s != job.Running || err != nil {
-					t.Errorf("before: %s, %v", s, err)
-				}
-				if err := l.Cancel(t.Context(), e); err != nil {
+		}
+		return jobtest.Platform{
+			Launcher: cloudrun.New(jobs, executions, parent), Fault: f.next, Unknown: parent + "/jobs/trainer/executions/trainer-gone",
+			Started: func() int {
+				j, err := jobs.GetJob(t.Context(), &runpb.GetJobRequest{Name: parent + "/jobs/" + jobtest.Trainer})
+				if err != nil {
 					t.Fatal(err)
 				}
-			}
-			s, why := ended(t, l, e)
-			if s != test.want || !strings.Contains(why, test.why) {
-				t.Errorf("ended %s: %q; want %s: %q", s, why, test.want, test.why)
-			}
-			if err := l.Cancel(t.Context(), e); err != nil {
-				t.Errorf("cancelling what has ended: %v", err)
-			}
-		})
-	}
-}
-
-func TestLauncher_unknown(t *testing.T) {
-	t.Parallel()
-	l := launcher(t, nil)
-	if _, err := l.Start(t.Context(), job.Spec{Job: "nothing"}); !errors.Is(err, errs.NotFound) {
-		t.Errorf("Start: %v", err)
-	}
-	gone := fmt.Sprintf("%s/jobs/trainer/executions/trainer-gone", parent)
-	if s, _, err := l.State(t.Context(), gone); s != job.Lost || err != nil {
-		t.Errorf("State: %s, %v", s, err)
-	}
-	if err := l.Cancel(t.Context(), gone); !errors.Is(err, errs.NotFound) {
-		t.Errorf("Cancel: %v", err)
-	}
-}
-
-func TestLauncher_unavailable(t *testing.T) {
-	t.Parallel()
-	l := launcher(t, &run.Faults{Call: func(method string) error {
-		if strings.HasSuffix(method, "/RunJob") {
-			return status.Error(codes.Unavailable, "away")
+				return int(j.ExecutionCount)
+			},
+			Given: func(id string) ([]string, map[string]string) {
+				var c container
+				text, err := os.ReadFile(filepath.Join(dir, id))
+				if err == nil {
+					err = json.Unmarshal(text, &c)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				return c.Args, c.Env
+			},
+			Delete: func(execution string) {
+				if _, err := executions.DeleteExecution(t.Context(), &runpb.DeleteExecutionRequest{Name: execution}); err != nil {
+					t.Fatal(err)
+				}
+			},
 		}
-		return nil
-	}})
-	if _, err := l.Start(t.Context(), job.Spec{Job: "trainer"}); !errors.Is(err, errs.Unavailable) {
-		t.Errorf("got %v", err)
-	}
+	})
+}
+
+// The answers of Cloud Run itself.
+func TestLauncher_contract(t *testing.T) {
+	t.Parallel()
+	jobtest.Run(t, func(t *testing.T) jobtest.Platform {
+		c := &contract{}
+		jobs, executions, f := clients(t, func(r grpc.ServiceRegistrar) {
+			runpb.RegisterJobsServer(r, jobsContract{contract: c})
+			runpb.RegisterExecutionsServer(r, executionsContract{contract: c})
+		})
+		return jobtest.Platform{
+			Launcher: cloudrun.New(jobs, executions, parent), Fault: f.next, Unknown: parent + "/jobs/trainer/executions/trainer-gone",
+			Started: c.started, Given: c.given, Delete: c.delete,
+		}
+	})
 }
