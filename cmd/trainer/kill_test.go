@@ -33,6 +33,7 @@ import (
 	"github.com/litterloop/litterloop/shared/bus"
 	"github.com/litterloop/litterloop/shared/dataset"
 	"github.com/litterloop/litterloop/shared/drawing"
+	"github.com/litterloop/litterloop/shared/errs"
 	"github.com/litterloop/litterloop/shared/event"
 	"github.com/litterloop/litterloop/shared/job"
 	"github.com/litterloop/litterloop/shared/modelpackage"
@@ -99,6 +100,8 @@ func (m *machines) Start(_ context.Context, s job.Spec) (string, error) {
 	m.args = append(m.args, s.Args)
 	return fmt.Sprint("execution-", len(m.args)), nil
 }
+
+func (m *machines) Find(context.Context, job.Spec) (string, error) { return "", errs.NotFound }
 
 func (m *machines) State(context.Context, string) (job.State, string, error) {
 	return job.Lost, "", nil

@@ -91,6 +91,7 @@ func (l *loop) Start(ctx context.Context, s platform.Spec) (string, error) {
 	return name, nil
 }
 
+func (l *loop) Find(context.Context, platform.Spec) (string, error) { return "", errs.NotFound }
 func (l *loop) State(_ context.Context, name string) (platform.State, string, error) {
 	var n int
 	if _, err := fmt.Sscanf(name, "trainer-%d", &n); err != nil || n > len(l.executions) {

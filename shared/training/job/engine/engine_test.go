@@ -43,7 +43,8 @@ func (l *launcher) State(context.Context, string) (platform.State, string, error
 	return platform.Running, "", nil
 }
 
-func (l *launcher) Cancel(context.Context, string) error { return nil }
+func (l *launcher) Find(context.Context, platform.Spec) (string, error) { return "", errs.NotFound }
+func (l *launcher) Cancel(context.Context, string) error                { return nil }
 
 // drawn stores a version of drawn photos and makes it the current one.
 func drawn(t *testing.T, b blob.Bucket, id string, sequence int64, train, val int) {
