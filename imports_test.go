@@ -11,7 +11,7 @@ import (
 const module = "github.com/litterloop/litterloop"
 
 // adapters speak to a cloud, and are given the clients that they speak through.
-var adapters = []string{"shared/blob/blobgcs", "shared/bus/buspubsub", "shared/rollout/cloudrun", "shared/job/cloudrun", "shared/cloudmonitoring"}
+var adapters = []string{"shared/blob/blobgcs", "shared/bus/buspubsub", "shared/rollout/cloudrun", "shared/job/cloudrun", "shared/job/vertex", "shared/cloudmonitoring"}
 
 // builders make those clients; the local cloud serves the same protocols.
 var builders = []string{"shared/setup", "cmd/", "localcloud"}

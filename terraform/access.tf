@@ -31,6 +31,8 @@ locals {
       { to = "topic", of = "alerts", role = "roles/pubsub.publisher" },
       { to = "job", of = "trainer", role = "roles/run.jobsExecutorWithOverrides" },
       { to = "job", of = "trainer-ultralytics", role = "roles/run.jobsExecutorWithOverrides" },
+      { to = "account", of = "trainer", role = "roles/iam.serviceAccountUser" },
+      { to = "project", of = "", role = "roles/aiplatform.user" },
       { to = "project", of = "", role = "roles/run.viewer" },
       { to = "project", of = "", role = "roles/cloudtrace.agent" },
       { to = "project", of = "", role = "roles/monitoring.metricWriter" },
@@ -47,6 +49,8 @@ locals {
       { to = "topic", of = "alerts", role = "roles/pubsub.publisher" },
       { to = "job", of = "trainer", role = "roles/run.jobsExecutorWithOverrides" },
       { to = "job", of = "trainer-ultralytics", role = "roles/run.jobsExecutorWithOverrides" },
+      { to = "account", of = "trainer", role = "roles/iam.serviceAccountUser" },
+      { to = "project", of = "", role = "roles/aiplatform.user" },
       { to = "project", of = "", role = "roles/run.viewer" },
       { to = "project", of = "", role = "roles/cloudtrace.agent" },
       { to = "project", of = "", role = "roles/monitoring.metricWriter" },
@@ -75,6 +79,8 @@ locals {
       { to = "topic", of = "alerts", role = "roles/pubsub.publisher" },
       { to = "job", of = "trainer", role = "roles/run.jobsExecutorWithOverrides" },
       { to = "job", of = "trainer-ultralytics", role = "roles/run.jobsExecutorWithOverrides" },
+      { to = "account", of = "trainer", role = "roles/iam.serviceAccountUser" },
+      { to = "project", of = "", role = "roles/aiplatform.user" },
       { to = "project", of = "", role = "roles/run.viewer" },
       { to = "project", of = "", role = "roles/cloudtrace.agent" },
       { to = "project", of = "", role = "roles/monitoring.metricWriter" },
@@ -153,8 +159,11 @@ locals {
       }
     }
   ]...)
-  # A job that is not there needs no grants.
-  grant = { for to in ["bucket", "topic", "job", "service", "account", "repository", "project"] : to => { for k, g in local.grants : k => g if g.to == to && (g.of != "trainer-ultralytics" || var.ultralytics != null) } }
+  # What is not there needs no grants: the larger job, trainings on Vertex AI.
+  vertex_only = [for k, g in local.grants : k if g.role == "roles/aiplatform.user" || g.to == "account" && g.of == "trainer"]
+  grant = { for to in ["bucket", "topic", "job", "service", "account", "repository", "project"] : to => {
+    for k, g in local.grants : k => g if g.to == to && (g.of != "trainer-ultralytics" || var.ultralytics != null) && (var.vertex != null || !contains(local.vertex_only, k))
+  } }
 }
 
 resource "google_service_account" "part" {

@@ -8,7 +8,7 @@ module "drift" {
 
   service_account = google_service_account.part["drift"].email
   invoker         = google_service_account.part["scheduler"]
-  environment     = merge(local.environment, local.telemetry)
+  environment     = merge(local.environment, local.telemetry, local.launching)
 
   memory        = try(coalesce(var.functions["drift"].memory), "2Gi")
   cpu           = try(coalesce(var.functions["drift"].cpu), "1")

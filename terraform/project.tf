@@ -54,7 +54,7 @@ locals {
 }
 
 resource "google_project_service" "api" {
-  for_each = toset(concat(local.apis, var.budget != null ? ["billingbudgets.googleapis.com"] : []))
+  for_each = toset(concat(local.apis, var.budget != null ? ["billingbudgets.googleapis.com"] : [], var.vertex != null ? ["aiplatform.googleapis.com"] : []))
 
   project = var.project
   service = each.value

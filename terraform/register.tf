@@ -10,7 +10,7 @@ module "register" {
   }
   service_account = google_service_account.part["register"].email
   invoker         = google_service_account.part["push-register"]
-  environment     = merge(local.environment, local.telemetry)
+  environment     = merge(local.environment, local.telemetry, local.launching)
 
   memory        = try(coalesce(var.functions["register"].memory), "512Mi")
   cpu           = try(coalesce(var.functions["register"].cpu), "1")

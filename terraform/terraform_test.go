@@ -33,6 +33,9 @@ func environment(read func(getenv func(string) string)) []string {
 	return slices.Sorted(maps.Keys(asked))
 }
 
+// launching are the functions that start trainings.
+var launching = []string{"train", "register", "drift"}
+
 func TestFunctions_eachHasItsFileAndItsOwnAccount(t *testing.T) {
 	r := read(t)
 	var declared []string
@@ -48,8 +51,12 @@ func TestFunctions_eachHasItsFileAndItsOwnAccount(t *testing.T) {
 			if got, want := m.source(t, "service_account"), `google_service_account.part["`+name+`"].email`; got != want {
 				t.Errorf("%s: service_account = %s, want %s", file, got, want)
 			}
-			if got := m.source(t, "environment"); got != "merge(local.environment, local.telemetry)" {
-				t.Errorf("%s: environment = %s", file, got)
+			want := "merge(local.environment, local.telemetry)"
+			if slices.Contains(launching, name) {
+				want = "merge(local.environment, local.telemetry, local.launching)"
+			}
+			if got := m.source(t, "environment"); got != want {
+				t.Errorf("%s: environment = %s, want %s", file, got, want)
 			}
 		}
 	}
@@ -141,8 +148,10 @@ func TestEnvironment_isWhatCodeReads(t *testing.T) {
 		return strings.HasSuffix(key, "_EMULATOR_HOST") || key == "GCE_METADATA_HOST"
 	})
 	var set []string
-	for key := range read.local(t, "environment") {
-		set = append(set, key)
+	for _, local := range []string{"environment", "launching"} {
+		for key := range read.local(t, local) {
+			set = append(set, key)
+		}
 	}
 	if d := cmp.Diff(asked, slices.Sorted(slices.Values(set))); d != "" {
 		t.Errorf("variables that programs read (-) and that Terraform sets (+):\n%s", d)

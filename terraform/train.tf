@@ -11,7 +11,7 @@ module "train" {
   }
   service_account = google_service_account.part["train"].email
   invoker         = google_service_account.part["push-train"]
-  environment     = merge(local.environment, local.telemetry)
+  environment     = merge(local.environment, local.telemetry, local.launching)
 
   memory        = try(coalesce(var.functions["train"].memory), "512Mi")
   cpu           = try(coalesce(var.functions["train"].cpu), "1")

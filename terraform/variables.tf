@@ -211,6 +211,45 @@ variable "ultralytics" {
   }
 }
 
+variable "vertex" {
+  type = object({
+    jobs              = optional(list(string), ["trainer-ultralytics"])
+    region            = optional(string, "")
+    machine_type      = optional(string, "g2-standard-8")
+    accelerator       = optional(string, "NVIDIA_L4")
+    accelerator_count = optional(number, 1)
+    replicas          = optional(number, 1)
+    boot_disk_gb      = optional(number, 100)
+    spot              = optional(bool, false)
+    timeout           = optional(number, 86400)
+    network           = optional(string, "")
+  })
+  default     = null
+  description = "Start these trainings as custom jobs of Vertex AI, not as Cloud Run jobs: more kinds of GPU, for longer than an hour. region is the deployment's where it is empty; of several replicas only the first trains, unless the image is one that knows what to do with CLUSTER_SPEC."
+
+  validation {
+    condition     = try(length(var.vertex.jobs) > 0 && length(setsubtract(var.vertex.jobs, ["trainer", "trainer-ultralytics"])) == 0, var.vertex == null)
+    error_message = "jobs are trainer (recipes scratch and finetune) and trainer-ultralytics (recipe ultralytics)."
+  }
+  validation {
+    condition     = try((var.vertex.accelerator == "") == (var.vertex.accelerator_count == 0) && var.vertex.accelerator_count >= 0, var.vertex == null)
+    error_message = "Give an accelerator such as NVIDIA_L4 and how many a machine has, or an empty name and 0."
+  }
+  validation {
+    condition     = try(var.vertex.replicas >= 1 && var.vertex.boot_disk_gb >= 100 && var.vertex.timeout >= 60 && var.vertex.timeout <= 604800, var.vertex == null)
+    error_message = "A custom job has 1 machine or more, a disk of 100 GB or more, and runs 60 s to 7 days."
+  }
+  validation {
+    condition     = try(var.vertex.region == "" || can(regex("^[a-z]+-[a-z]+[0-9]+$", var.vertex.region)), var.vertex == null)
+    error_message = "Name a region such as europe-west4."
+  }
+  validation {
+    # With the project's number: Vertex AI refuses its id, but only when a job starts.
+    condition     = try(var.vertex.network == "" || can(regex("^projects/[0-9]+/global/networks/[^/]+$", var.vertex.network)), var.vertex == null)
+    error_message = "Give the network's whole name with the project's number: projects/123456789012/global/networks/NAME."
+  }
+}
+
 variable "drift_schedule" {
   type        = string
   default     = "0 4 * * *"

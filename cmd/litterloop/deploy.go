@@ -131,7 +131,8 @@ func (c *deployFlags) build(ctx context.Context, root, region string, tf cloud.T
 		return err
 	}
 	large, err := tf.Sets("ultralytics")
-	if err != nil || !large {
+	vertex, other := tf.Sets("vertex") // whose jobs are that image's by default
+	if err := errors.Join(err, other); err != nil || !large && !vertex {
 		return err
 	}
 	return c.submit(ctx, root, g, region, "models/ultralytics/cloudbuild.yaml", substitutions)

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"github.com/litterloop/litterloop/shared/job/vertex"
 )
 
 // Config is where a deployment lives. Every part of the loop reads the same
@@ -28,11 +30,12 @@ type Config struct {
 	// DetectorTemplate is what its revisions are made with: DETECTOR_TEMPLATE, JSON
 	// that Terraform writes.
 	DetectorTemplate   DetectorTemplate
-	TrainerJob         string // TRAINER_JOB: the Cloud Run job that trains
-	RunEmulator        string // RUN_EMULATOR_HOST: host:port of Cloud Run's API on the local cloud; empty in the cloud
-	MonitoringEmulator string // MONITORING_EMULATOR_HOST: Cloud Monitoring's address on the local cloud; empty in the cloud
-	MetadataServer     string // GCE_METADATA_HOST: says who this process is, on a local cloud that enforces policies
-	Version            string // LITTERLOOP_VERSION: of this program, for lineage
+	TrainerJob         string        // TRAINER_JOB: the Cloud Run job that trains
+	Vertex             vertex.Config // VERTEX_JOBS: jobs that run on Vertex AI, as JSON; all others run on Cloud Run
+	RunEmulator        string        // RUN_EMULATOR_HOST: host:port of Cloud Run's API on the local cloud; empty in the cloud
+	MonitoringEmulator string        // MONITORING_EMULATOR_HOST: Cloud Monitoring's address on the local cloud; empty in the cloud
+	MetadataServer     string        // GCE_METADATA_HOST: says who this process is, on a local cloud that enforces policies
+	Version            string        // LITTERLOOP_VERSION: of this program, for lineage
 }
 
 // DetectorTemplate is laid over the template that the detector's service has;
@@ -64,6 +67,10 @@ func FromEnv(getenv func(string) string) (Config, error) {
 	c.DetectorImage = or("DETECTOR_IMAGE", fmt.Sprintf("%s-docker.pkg.dev/%s/litterloop/detector:latest", c.Region, c.Project))
 
 	var faults []error
+	var err error
+	if c.Vertex, err = vertex.ParseConfig(getenv("VERTEX_JOBS")); err != nil {
+		faults = append(faults, fmt.Errorf("VERTEX_JOBS: %w", err))
+	}
 	if c.Project == "" {
 		faults = append(faults, errors.New("GOOGLE_CLOUD_PROJECT is not set: name the project, or start `litterloop up` and use the environment it writes"))
 	}

@@ -19,8 +19,6 @@ import (
 	"github.com/litterloop/litterloop/shared/bus"
 	"github.com/litterloop/litterloop/shared/bus/buspubsub"
 	"github.com/litterloop/litterloop/shared/config"
-	"github.com/litterloop/litterloop/shared/job"
-	jobcloudrun "github.com/litterloop/litterloop/shared/job/cloudrun"
 )
 
 // Parts are the clients of one deployment. Cloud Run's are built when first
@@ -77,15 +75,6 @@ func (p *Parts) Policy(ctx context.Context) (config.Policy, error) { return p.po
 // Location is the Cloud Run location, projects/P/locations/L.
 func (p *Parts) Location() string {
 	return fmt.Sprintf("projects/%s/locations/%s", p.Project, p.Region)
-}
-
-// Launcher starts jobs on Cloud Run.
-func (p *Parts) Launcher(ctx context.Context) (job.Launcher, error) {
-	c, err := p.cloudRun(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return jobcloudrun.New(c.jobs, c.executions, p.Location()), nil
 }
 
 func (p *Parts) cloudRun(ctx context.Context) (*runClients, error) {

@@ -201,6 +201,40 @@ run "ultralytics_has_a_job_of_its_own_that_functions_find_and_may_start" {
   }
 }
 
+run "vertex_ai_is_there_when_it_is_asked_for" {
+  command = apply
+
+  variables {
+    vertex = { region = "europe-west4", accelerator_count = 2, spot = true }
+  }
+  assert {
+    condition     = jsondecode(local.launching.VERTEX_JOBS).region == "europe-west4" && jsondecode(local.launching.VERTEX_JOBS).jobs["trainer-ultralytics"].accelerator_count == 2 && length(jsondecode(local.launching.VERTEX_JOBS).jobs) == 1
+    error_message = "functions are not told what to start"
+  }
+  assert {
+    condition     = contains(keys(google_project_service.api), "aiplatform.googleapis.com") && length([for g in google_project_iam_member.grant : g if g.role == "roles/aiplatform.user"]) == 3 && length(google_service_account_iam_member.grant) == 4
+    error_message = "the API is off, or functions may not start a custom job as the trainer"
+  }
+}
+
+run "without_vertex_ai_nobody_has_rights_to_it" {
+  command = plan
+
+  assert {
+    condition     = local.launching.VERTEX_JOBS == "{}" && length([for k, g in merge(local.grant.project, local.grant.account) : k if g.role == "roles/aiplatform.user" || g.of == "trainer"]) == 0 && !contains(keys(google_project_service.api), "aiplatform.googleapis.com")
+    error_message = "rights for what nobody asked for"
+  }
+}
+
+run "a_custom_job_that_vertex_ai_would_refuse_is_refused_before" {
+  command = plan
+
+  variables {
+    vertex = { jobs = ["detector"], accelerator = "", replicas = 0, region = "europe", network = "projects/streets-1/global/networks/inner" }
+  }
+  expect_failures = [var.vertex]
+}
+
 run "a_key_of_ones_own_is_given_to_all_who_write" {
   command = plan
 

@@ -4,6 +4,7 @@ package worker
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"time"
@@ -20,6 +21,10 @@ import (
 
 // Train runs the training job with the arguments that the train function gave it.
 func Train(ctx context.Context, args []string, getenv func(string) string, log *slog.Logger) (err error) {
+	if helper(getenv) {
+		log.InfoContext(ctx, "nothing to do: the first task of this job trains alone")
+		return nil
+	}
 	cfg, err := setup.FromEnv(getenv)
 	if err != nil {
 		return err
@@ -50,6 +55,24 @@ func shutdown(ctx context.Context, p *export.Provider, log *slog.Logger) {
 	if err := p.Shutdown(ctx); err != nil {
 		log.Warn("telemetry was not delivered", "error", err)
 	}
+}
+
+// helper tells whether this is not the first of the tasks or machines of a job:
+// together they would train one run several times.
+func helper(getenv func(string) string) bool {
+	if index := getenv("CLOUD_RUN_TASK_INDEX"); index != "" && index != "0" {
+		return true
+	}
+	var cluster struct {
+		Task struct {
+			Type  string `json:"type"`
+			Index int    `json:"index"`
+		} `json:"task"`
+	}
+	if json.Unmarshal([]byte(getenv("CLUSTER_SPEC")), &cluster) != nil { // not Vertex AI
+		return false
+	}
+	return cluster.Task.Type != "" && (cluster.Task.Type != "workerpool0" || cluster.Task.Index != 0)
 }
 
 // execution is this execution's full name, as Cloud Run's API takes it; empty
