@@ -122,7 +122,7 @@ func newDrift(ctx context.Context, p *setup.Parts, policy config.Policy) (http.H
 	}
 	models := p.Bucket(p.Models)
 	checker := shareddrift.NewChecker(policy.Drift, p.Model, registry.New(models, time.Now), models, p.Bucket(p.Predictions), time.Now)
-	return drift.New(checker, evaluator(p, policy), upkeep, p.Publisher(), time.Now, slog.With("function", "drift")), nil
+	return drift.New(checker, evaluator(p, policy), upkeep, p.Bucket(p.Predictions), p.Publisher(), time.Now, slog.With("function", "drift")), nil
 }
 
 func book(p *setup.Parts) *training.Book { return training.NewBook(p.Bucket(p.Models), time.Now) }

@@ -12,9 +12,9 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
+	"github.com/litterloop/litterloop/shared/blob"
 	"github.com/litterloop/litterloop/shared/bus"
 	"github.com/litterloop/litterloop/shared/drift"
 	"github.com/litterloop/litterloop/shared/errs"
@@ -47,16 +47,16 @@ type Function struct {
 	log       *slog.Logger
 	now       func() time.Time
 
-	mu   sync.Mutex
-	told string // of the log's losses, last
+	predictions blob.Bucket
 }
 
 // Codes of alerts.
 const AlertLogLost = "prediction-log-lost" // the prediction log is not whole
 
-// New returns the function; alerts go to b.
-func New(c Checker, e Evaluator, u Upkeep, b bus.Publisher, now func() time.Time, log *slog.Logger) *Function {
-	return &Function{checker: c, evaluator: e, upkeep: u, bus: b, log: log, now: now}
+// New returns the function; alerts go to b, and the predictions bucket remembers
+// what was told.
+func New(c Checker, e Evaluator, u Upkeep, predictions blob.Bucket, b bus.Publisher, now func() time.Time, log *slog.Logger) *Function {
+	return &Function{checker: c, evaluator: e, upkeep: u, predictions: predictions, bus: b, log: log, now: now}
 }
 
 // Answer is the body of a successful call.
@@ -114,30 +114,46 @@ func (f *Function) drifted(ctx context.Context, to time.Time) (Answer, error) {
 	return a, nil
 }
 
+// toldDocument remembers what people were last told that the log lacks: a function
+// that sleeps between checks forgets.
+const toldDocument = "reports/log-lost.json"
+
+type toldLoss struct {
+	Says string `json:"says"`
+}
+
 // lost tells people what the log lacks: when that changes, not at each check of a
-// window that holds the same loss. An instance started anew tells it once more.
+// window that holds the same loss.
 func (f *Function) lost(ctx context.Context, s drift.Summary) error {
 	says := s.Log.Says()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if says == "" || says == f.told {
-		f.told = says
+	var told toldLoss
+	generation, err := blob.ReadJSON(ctx, f.predictions, toldDocument, &told)
+	if err != nil && !errors.Is(err, errs.NotFound) {
+		return fmt.Errorf("what was told of the prediction log: %w", err)
+	}
+	if says == told.Says {
 		return nil
 	}
-	f.log.WarnContext(ctx, "the prediction log is not whole", "log", says, "report", s.Report)
-	e, err := event.New(event.Alert, f.now(), event.AlertData{
-		Code:    AlertLogLost,
-		Subject: fmt.Sprintf("The prediction log of %s is not whole", s.Model),
-		Message: says,
-		Links:   map[string]string{"report": s.HTML},
-	}, AlertLogLost, s.ID)
-	if err != nil {
-		return err
+	if says != "" {
+		f.log.WarnContext(ctx, "the prediction log is not whole", "log", says, "report", s.Report)
+		e, err := event.New(event.Alert, f.now(), event.AlertData{
+			Code:    AlertLogLost,
+			Subject: fmt.Sprintf("The prediction log of %s is not whole", s.Model),
+			Message: says,
+			Links:   map[string]string{"report": s.HTML},
+		}, AlertLogLost, s.ID)
+		if err != nil {
+			return err
+		}
+		if err := f.bus.Publish(ctx, bus.Alerts, e); err != nil {
+			return fmt.Errorf("publish %s alert of drift report %s: %w", AlertLogLost, s.Report, err)
+		}
 	}
-	if err := f.bus.Publish(ctx, bus.Alerts, e); err != nil {
-		return fmt.Errorf("publish %s alert of drift report %s: %w", AlertLogLost, s.Report, err)
+	// After the word: told twice, under one event ID, rather than never. Whoever
+	// wrote meanwhile has told of the same window.
+	if _, err := blob.WriteJSON(ctx, f.predictions, toldDocument, toldLoss{says}, generation); err != nil && !errors.Is(err, errs.Conflict) {
+		return fmt.Errorf("remember what was told of the prediction log: %w", err)
 	}
-	f.told = says
 	return nil
 }
 

@@ -52,7 +52,7 @@ func newWorld(t *testing.T) *world {
 	policy := retrain.DefaultPolicy()
 	policy.FirstChecks = 1
 	evaluator := retrain.NewEvaluator(policy, w.predictions, w.predictions, datasets{}, trainings{}, w.bus, clock)
-	w.function = drift.New(checker, evaluator, func(context.Context) error { w.kept++; return w.upkeep }, w.bus, clock, slog.New(slog.DiscardHandler))
+	w.function = drift.New(checker, evaluator, func(context.Context) error { w.kept++; return w.upkeep }, w.predictions, w.bus, clock, slog.New(slog.DiscardHandler))
 	return w
 }
 
@@ -304,15 +304,27 @@ func TestServeHTTP_aFailedPublishIsRepeated(t *testing.T) {
 func TestFunction_tellsOfALogThatIsNotWhole(t *testing.T) {
 	w := newWorld(t)
 	s := shareddrift.Summary{ID: "r1", Model: "litter", Log: shareddrift.Log{Missing: []predictionlog.Gap{{Instance: "a", From: 3, To: 4}}, Dropped: 7}}
-	f := drift.New(checked{s}, undecided{}, func(context.Context) error { return nil }, w.bus, func() time.Time { return noon }, slog.New(slog.DiscardHandler))
-	for range 2 {
+	predictions := blobmem.New("predictions")
+	check := func(s shareddrift.Summary) {
+		t.Helper()
+		// Each check finds a function that has slept and forgotten.
+		f := drift.New(checked{s}, undecided{}, func(context.Context) error { return nil }, predictions, w.bus, func() time.Time { return noon }, slog.New(slog.DiscardHandler))
 		if err := f.Handle(t.Context(), event.Event{Time: noon}); err != nil {
 			t.Fatal(err)
 		}
 	}
+	check(shareddrift.Summary{ID: "r0", Model: "litter"}) // whole
+	check(s)
+	check(s)
 	alerts := w.bus.Messages()
 	if len(alerts) != 1 || alerts[0].Topic != bus.Alerts || !strings.Contains(string(alerts[0].Event.Data), drift.AlertLogLost) || !strings.Contains(string(alerts[0].Event.Data), "7 photos") {
 		t.Errorf("alerts %+v, want one that tells of 7 photos", alerts)
+	}
+	check(shareddrift.Summary{ID: "r2", Model: "litter"}) // the window has moved on
+	s.ID = "r3"
+	check(s)
+	if n := len(w.bus.Messages()); n != 2 {
+		t.Errorf("%d alerts after a loss that came again, want 2", n)
 	}
 }
 
