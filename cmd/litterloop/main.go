@@ -11,11 +11,13 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
 
 	"github.com/litterloop/litterloop/cmd/litterloop/client"
+	"github.com/litterloop/litterloop/cmd/litterloop/cloud"
 	"github.com/litterloop/litterloop/cmd/litterloop/local"
 	"github.com/litterloop/litterloop/shared/telemetry/export"
 )
@@ -90,10 +92,27 @@ func run(ctx context.Context, args []string, stdout io.Writer, stderr *os.File) 
 			fmt.Fprintln(stderr, "interrupted; the same command goes on from here")
 			return 130
 		}
-		fmt.Fprintln(stderr, "litterloop:", err)
+		fmt.Fprintln(stderr, "litterloop:", c.explain(err))
 		return 1
 	}
 	return 0
+}
+
+// explain is an error in one line, with the command that mends it, where Google
+// Cloud gave it and its cause is known. LOG_LEVEL=debug keeps all its words.
+func (g *globals) explain(err error) string {
+	words := err.Error()
+	if g.Project == "" || strings.Contains(words, "mend it:") {
+		return words
+	}
+	says := cloud.Explain(words, g.Project)
+	switch {
+	case says == "":
+		return words
+	case os.Getenv("LOG_LEVEL") == "debug":
+		return says + "\n" + words
+	}
+	return says
 }
 
 // connect opens the deployment that the flags name.
