@@ -76,3 +76,39 @@ func TestSigned_provesWhoCalls(t *testing.T) {
 		t.Error("a token that could not be had was done without")
 	}
 }
+
+// On a local cloud that enforces policies, its metadata server says who calls,
+// and nobody beside this machine is told.
+func TestSigned_onTheLocalCloud(t *testing.T) {
+	metadata := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Metadata-Flavor") != "Google" || r.URL.Path != "/computeMetadata/v1/instance/service-accounts/default/identity" {
+			http.Error(w, "what is asked?", http.StatusBadRequest)
+			return
+		}
+		w.Write([]byte("for " + r.FormValue("audience")))
+	}))
+	defer metadata.Close()
+	var next recorder
+	s := newSigned(&next, metadata.Listener.Addr().String())
+	for _, url := range []string{"http://127.0.0.1:1/predict", "http://127.0.0.1:1/again", "http://192.0.2.1/elsewhere"} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.RoundTrip(r); err != nil {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+	want := []string{"127.0.0.1:1 Bearer for http://127.0.0.1:1", "127.0.0.1:1 Bearer for http://127.0.0.1:1", "192.0.2.1 "}
+	if d := cmp.Diff(want, next.sent); d != "" {
+		t.Errorf("sent (-want +got):\n%s", d)
+	}
+	metadata.Close()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1:2", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.RoundTrip(r); err == nil {
+		t.Error("asked without an identity while the metadata server was away")
+	}
+}
