@@ -13,16 +13,8 @@ var unit = func() (t [256]float32) {
 // padding is the grey that Ultralytics puts around a photo.
 const padding = 114
 
-// Letterbox writes im into dst, a model input of 3 planes (R, G, B) of w x h
-// values from 0 to 1, and returns where it lies.
-func Letterbox(dst []float32, im *Image, w, h int) Geometry {
-	g := Fit(im.W, im.H, w, h)
-	g.Letterbox(dst, im)
-	return g
-}
-
 // Letterbox writes im, of the photo's size of g, into dst (3 planes of
-// InputH x InputW). It resizes as OpenCV's INTER_LINEAR on 8 bits.
+// InputH x InputW: R, G, B from 0 to 1). It resizes as OpenCV's INTER_LINEAR on 8 bits.
 func (g Geometry) Letterbox(dst []float32, im *Image) {
 	if im.W != g.PhotoW || im.H != g.PhotoH {
 		panic(fmt.Sprintf("imaging: letterbox of %dx%d, planned for %dx%d", im.W, im.H, g.PhotoW, g.PhotoH))
