@@ -75,6 +75,7 @@ var roles = map[string][]string{
 	"roles/cloudscheduler.admin":                 {"cloudscheduler.*", "resourcemanager.projects.get", "resourcemanager.projects.list"},
 	"roles/cloudbuild.builds.editor":             {"cloudbuild.builds.create", "cloudbuild.builds.get", "cloudbuild.builds.list", "cloudbuild.builds.update", "resourcemanager.projects.get", "resourcemanager.projects.list"},
 	"roles/cloudkms.cryptoKeyEncrypterDecrypter": {"cloudkms.cryptoKeyVersions.useToDecrypt", "cloudkms.cryptoKeyVersions.useToEncrypt", "resourcemanager.projects.get"},
+	"roles/aiplatform.user":                      {"aiplatform.customJobs.*", "resourcemanager.projects.get"},
 	"roles/cloudtrace.agent":                     {"cloudtrace.traces.patch", "telemetry.traces.write"},
 	"roles/logging.logWriter":                    {"logging.logEntries.create", "logging.logEntries.route"},
 	"roles/monitoring.metricWriter":              {"monitoring.metricDescriptors.create", "monitoring.metricDescriptors.get", "monitoring.metricDescriptors.list", "monitoring.monitoredResourceDescriptors.get", "monitoring.monitoredResourceDescriptors.list", "monitoring.timeSeries.create", "telemetry.metrics.write"},
