@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -132,8 +133,9 @@ func TestServer_callsNeedTheirPermission(t *testing.T) {
 }
 
 func TestIdentify_whomTokensAreFor(t *testing.T) {
-	now := time.Now()
-	s := start(t, Options{Now: func() time.Time { return now }})
+	began := time.Now()
+	var passed atomic.Int64 // read by the server's own clock too
+	s := start(t, Options{Now: func() time.Time { return began.Add(time.Duration(passed.Load())) }})
 	other := start(t, Options{})
 	token, err := s.Token("a@b", "http://service")
 	if err != nil {
@@ -154,7 +156,7 @@ func TestIdentify_whomTokensAreFor(t *testing.T) {
 	if _, _, err := other.Identify(token); err == nil {
 		t.Error("another cloud's token was taken")
 	}
-	now = now.Add(2 * tokenLife)
+	passed.Store(int64(2 * tokenLife))
 	if _, _, err := s.Identify(token); err == nil || !strings.Contains(err.Error(), "expired") {
 		t.Errorf("an old token: %v", err)
 	}
