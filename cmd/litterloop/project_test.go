@@ -113,3 +113,46 @@ func TestProject_errorsAreOneLineThatMends(t *testing.T) {
 		})
 	}
 }
+
+// A machine without credentials is told so before anything is tried, also where
+// a metadata server is named that nobody runs any more.
+func TestProject_noCredentialsIsOneLine(t *testing.T) {
+	photo := filepath.Join(batch(t), "a.jpg")
+	home := t.TempDir()
+	expired := filepath.Join(home, "expired.json")
+	tokens := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusBadRequest)
+		io.WriteString(w, `{"error":"invalid_grant","error_description":"Token has been expired or revoked."}`)
+	}))
+	t.Cleanup(tokens.Close)
+	key := fmt.Sprintf(`{"type":"external_account","audience":"a","subject_token_type":"urn:ietf:params:oauth:token-type:jwt","token_url":%q,"credential_source":{"file":%q}}`, tokens.URL, expired)
+	if err := os.WriteFile(expired, []byte(key), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	nobody := httptest.NewServer(http.NotFoundHandler()) // the metadata server of a machine without an account
+	t.Cleanup(nobody.Close)
+	noAccount := nobody.Listener.Addr().String()
+	every := [][]string{{"drop", filepath.Dir(photo)}, {"status"}, {"events"}, {"predict", photo}, {"drift"}}
+	const signIn = "gcloud auth application-default login"
+	for name, env := range map[string]struct {
+		metadata, file string
+		commands       [][]string
+		want           string
+	}{
+		"none":               {noAccount, "", every, "there are no credentials on this machine; mend it: " + signIn},
+		"no metadata server": {"127.0.0.1:1", "", every[1:2], "there are no credentials on this machine; mend it: " + signIn},
+		"not valid":          {noAccount, expired, every, "the credentials are not valid any more; mend it: " + signIn},
+		"no such file":       {noAccount, filepath.Join(home, "gone.json"), every, "GOOGLE_APPLICATION_CREDENTIALS names no file with credentials; mend it: unset GOOGLE_APPLICATION_CREDENTIALS; " + signIn},
+	} {
+		for _, args := range env.commands {
+			t.Run(name+", "+args[0], func(t *testing.T) {
+				setenv(t, []string{"HOME=" + home, "CLOUDSDK_CONFIG=" + home, "GOOGLE_APPLICATION_CREDENTIALS=" + env.file, "GCE_METADATA_HOST=" + env.metadata,
+					"STORAGE_EMULATOR_HOST=", "PUBSUB_EMULATOR_HOST=", "RUN_EMULATOR_HOST=", "MONITORING_EMULATOR_HOST="})
+				code, out, said := litterloop(t, append(args, "--project", "streets-1")...)
+				if want := "litterloop: " + env.want + "\n"; code != 1 || out != "" || said != want {
+					t.Errorf("%d %q %q, want %q", code, out, said, want)
+				}
+			})
+		}
+	}
+}

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/oauth2/google"
+
 	"github.com/litterloop/litterloop/localcloud"
 	"github.com/litterloop/litterloop/shared/setup"
 )
@@ -28,6 +30,11 @@ type Client struct {
 // dir when project is empty.
 func Connect(ctx context.Context, dir, project string, getenv func(string) string) (*Client, error) {
 	if project != "" {
+		if getenv("STORAGE_EMULATOR_HOST") == "" {
+			if err := signedIn(ctx); err != nil {
+				return nil, err
+			}
+		}
 		return open(ctx, override(getenv, []string{"GOOGLE_CLOUD_PROJECT=" + project}), "")
 	}
 	e, err := localcloud.ReadEndpoints(dir)
@@ -43,6 +50,25 @@ func Connect(ctx context.Context, dir, project string, getenv func(string) strin
 	}
 	conn.Close()
 	return Local(ctx, e, getenv)
+}
+
+// signInTimeout bounds the search for credentials, a metadata server's included.
+const signInTimeout = 10 * time.Second
+
+// signedIn tells at once that there are no credentials, or that they are not
+// valid any more. The clients take that for an outage, and repeat their calls
+// for minutes.
+func signedIn(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, signInTimeout)
+	defer cancel()
+	source, err := google.DefaultTokenSource(ctx, "https://www.googleapis.com/auth/cloud-platform")
+	if err == nil {
+		_, err = source.Token()
+	}
+	if err != nil {
+		return fmt.Errorf("application default credentials: %w", err)
+	}
+	return nil
 }
 
 // Local opens the local cloud at e. Google's own clients read their emulator

@@ -13,14 +13,15 @@ var causes = []struct {
 	words      *regexp.Regexp
 	says, mend string
 }{
-	{regexp.MustCompile(`(?i)could not find default credentials`), "there are no credentials on this machine", "gcloud auth application-default login"},
+	{regexp.MustCompile(`GOOGLE_APPLICATION_CREDENTIALS`), "GOOGLE_APPLICATION_CREDENTIALS names no file with credentials", "unset GOOGLE_APPLICATION_CREDENTIALS; gcloud auth application-default login"},
+	{regexp.MustCompile(`(?i)could not find default credentials|computeMetadata|GCE metadata`), "there are no credentials on this machine", "gcloud auth application-default login"},
 	{regexp.MustCompile(`(?i)invalid_grant|invalid_rapt|reauth|Unauthenticated|invalid authentication credentials|Error 401|answered 401`), "the credentials are not valid any more", "gcloud auth application-default login"},
 	{regexp.MustCompile(`(?s)(?:has not been used in project|it is disabled|SERVICE_DISABLED).*?apis/(?:api|library)/([a-z]+\.googleapis\.com)`), "the project does not use $1 yet", "gcloud services enable $1 --project P   (and a minute later the same command again)"},
 	{regexp.MustCompile(`([a-z]+\.googleapis\.com) (?:API )?has not been used`), "the project does not use $1 yet", "gcloud services enable $1 --project P   (and a minute later the same command again)"},
 	{regexp.MustCompile(`(?i)bucket (?:does not|doesn't) exist|The specified bucket`), "the project has no bucket of the loop", "gcloud projects list   (is P yours?); litterloop up --project P   makes the loop there"},
 	{regexp.MustCompile(`(?i)project.{0,60}(?:not found|does not exist|has been deleted)|Unknown project`), "there is no project P that you may see", "gcloud projects list   (and then --project ID)"},
 	{regexp.MustCompile(`(storage\.(?:objects\.(?:create|delete|update)))`), "you lack $1", "gcloud projects add-iam-policy-binding P --member user:YOU --role roles/storage.objectUser"},
-	{regexp.MustCompile(`(storage\.[a-z]+\.[a-zA-Z]+)`), "you lack $1", "gcloud projects add-iam-policy-binding P --member user:YOU --role roles/storage.objectViewer"},
+	{regexp.MustCompile(`(storage\.(?:buckets|objects)\.[a-zA-Z]+)`), "you lack $1", "gcloud projects add-iam-policy-binding P --member user:YOU --role roles/storage.objectViewer"},
 	{regexp.MustCompile(`(run\.(?:services|revisions)\.[a-z]+)`), "you lack $1", "gcloud projects add-iam-policy-binding P --member user:YOU --role roles/run.viewer"},
 	{regexp.MustCompile(`(monitoring\.timeSeries\.[a-z]+)`), "you lack $1", "gcloud projects add-iam-policy-binding P --member user:YOU --role roles/monitoring.viewer"},
 	{regexp.MustCompile(`(cloudtrace\.traces\.[a-z]+)`), "you lack $1", "gcloud projects add-iam-policy-binding P --member user:YOU --role roles/cloudtrace.user"},
