@@ -3,7 +3,6 @@ package litterloop
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -46,14 +45,6 @@ func newValidate(_ context.Context, p *setup.Parts, policy config.Policy) (http.
 }
 
 func newTrain(ctx context.Context, p *setup.Parts, policy config.Policy) (http.Handler, error) {
-	f, err := trainer(ctx, p, policy)
-	if err != nil {
-		return nil, err
-	}
-	return event.Handler("train", slog.With("function", "train"), f.Handle), nil
-}
-
-func trainer(ctx context.Context, p *setup.Parts, policy config.Policy) (*train.Function, error) {
 	recipe, err := json.Marshal(policy.Train.Recipe)
 	if err != nil {
 		return nil, fmt.Errorf("recipe: %w", err)
@@ -108,21 +99,10 @@ func newDeploy(ctx context.Context, p *setup.Parts, policy config.Policy) (http.
 	return event.Handler("deploy", log, deploy.New(r, time.Now, log).Handle), nil
 }
 
-func newDrift(ctx context.Context, p *setup.Parts, policy config.Policy) (http.Handler, error) {
-	f, err := trainer(ctx, p, policy)
-	if err != nil {
-		return nil, err
-	}
-	upkeep := func(ctx context.Context) error {
-		err := f.Check(ctx)
-		if errors.Is(err, training.ErrLaunching) { // somebody is at it
-			return nil
-		}
-		return err
-	}
+func newDrift(_ context.Context, p *setup.Parts, policy config.Policy) (http.Handler, error) {
 	models := p.Bucket(p.Models)
 	checker := shareddrift.NewChecker(policy.Drift, p.Model, registry.New(models, time.Now), models, p.Bucket(p.Predictions), time.Now)
-	return drift.New(checker, evaluator(p, policy), upkeep, p.Bucket(p.Predictions), p.Publisher(), time.Now, slog.With("function", "drift")), nil
+	return drift.New(checker, evaluator(p, policy), p.Bucket(p.Predictions), p.Publisher(), time.Now, slog.With("function", "drift")), nil
 }
 
 func book(p *setup.Parts) *training.Book { return training.NewBook(p.Bucket(p.Models), time.Now) }

@@ -68,20 +68,14 @@ locals {
       { to = "project", of = "", role = "roles/monitoring.metricWriter" },
     ]
     drift = [
-      { to = "bucket", of = "models", role = "roles/storage.objectUser" },
+      { to = "bucket", of = "models", role = "roles/storage.objectViewer" },
       { to = "bucket", of = "datasets", role = "roles/storage.objectViewer" },
       { to = "bucket", of = "predictions", role = "roles/storage.objectUser" },
       { to = "bucket", of = "ledger", role = "roles/storage.objectCreator" },
       { to = "bucket", of = "ledger", role = "roles/storage.objectViewer" },
       { to = "topic", of = "train", role = "roles/pubsub.publisher" },
       { to = "topic", of = "retrain", role = "roles/pubsub.publisher" },
-      { to = "topic", of = "register", role = "roles/pubsub.publisher" },
       { to = "topic", of = "alerts", role = "roles/pubsub.publisher" },
-      { to = "job", of = "trainer", role = "roles/run.jobsExecutorWithOverrides" },
-      { to = "job", of = "trainer-ultralytics", role = "roles/run.jobsExecutorWithOverrides" },
-      { to = "account", of = "trainer", role = "roles/iam.serviceAccountUser" },
-      { to = "project", of = "", role = "roles/aiplatform.user" },
-      { to = "project", of = "", role = "roles/run.viewer" },
       { to = "project", of = "", role = "roles/cloudtrace.agent" },
       { to = "project", of = "", role = "roles/monitoring.metricWriter" },
     ]
@@ -116,7 +110,8 @@ locals {
       { to = "project", of = "", role = "roles/cloudtrace.agent" },
       { to = "project", of = "", role = "roles/monitoring.metricWriter" },
     ]
-    # They sign requests, each to one function; the grant is the function's.
+    # They sign requests, each push account to one function, the scheduler to two;
+    # the grants are the functions'.
     push-convert  = []
     push-validate = []
     push-train    = []

@@ -1,5 +1,5 @@
 # Checks what the detector answered lately for drift, on a schedule, and decides
-# on training. The schedule also finds trainings whose machine vanished.
+# on training.
 
 module "drift" {
   source      = "./modules/event-function"
@@ -8,7 +8,7 @@ module "drift" {
 
   service_account = google_service_account.part["drift"].email
   invoker         = google_service_account.part["scheduler"]
-  environment     = merge(local.environment, local.telemetry, local.launching)
+  environment     = merge(local.environment, local.telemetry)
 
   memory        = try(coalesce(var.functions["drift"].memory), "2Gi")
   cpu           = try(coalesce(var.functions["drift"].cpu), "1")

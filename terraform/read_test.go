@@ -13,6 +13,7 @@ import (
 // block is a block of a Terraform file, with the file's text.
 type block struct {
 	attributes hclsyntax.Attributes
+	blocks     hclsyntax.Blocks
 	raw        []byte
 }
 
@@ -43,7 +44,7 @@ func read(t *testing.T) root {
 		}
 		r.modules[file] = map[string]block{}
 		for _, b := range f.Body.(*hclsyntax.Body).Blocks {
-			at := block{b.Body.Attributes, text}
+			at := block{b.Body.Attributes, b.Body.Blocks, text}
 			switch b.Type {
 			case "module":
 				r.modules[file][b.Labels[0]] = at
@@ -122,6 +123,18 @@ func (b block) source(t *testing.T, name string) string {
 		t.Fatalf("no attribute %q", name)
 	}
 	return string(a.Expr.Range().SliceBytes(b.raw))
+}
+
+// nested is the block of a type within this one.
+func (b block) nested(t *testing.T, kind string) block {
+	t.Helper()
+	for _, in := range b.blocks {
+		if in.Type == kind {
+			return block{in.Body.Attributes, in.Body.Blocks, b.raw}
+		}
+	}
+	t.Fatalf("no block %q", kind)
+	return block{}
 }
 
 // object are the items of an attribute that is an object; none when it is not there.

@@ -34,7 +34,7 @@ func environment(read func(getenv func(string) string)) []string {
 }
 
 // launching are the functions that start trainings.
-var launching = []string{"train", "register", "drift"}
+var launching = []string{"train", "register"}
 
 func TestFunctions_eachHasItsFileAndItsOwnAccount(t *testing.T) {
 	r := read(t)
@@ -85,6 +85,17 @@ func TestSubscriptions_areThoseOfTheLocalCloud(t *testing.T) {
 	}
 	if d := cmp.Diff(slices.Sorted(slices.Values(local.Pulled)), slices.Sorted(slices.Values(r.strings(t, "read_by_people")))); d != "" {
 		t.Errorf("subscriptions that people read, local cloud (-) and Terraform (+):\n%s", d)
+	}
+}
+
+func TestSchedules_areThoseOfTheLocalCloud(t *testing.T) {
+	declared := map[string]string{}
+	for name, job := range read(t).resources["google_cloud_scheduler_job"] {
+		uri := job.nested(t, "http_target").source(t, "uri")
+		declared[name] = strings.TrimSuffix(strings.TrimPrefix(uri, "module."), ".uri")
+	}
+	if d := cmp.Diff(local.Schedules, declared); d != "" {
+		t.Errorf("functions that schedules of the local cloud (-) and of Terraform (+) call:\n%s", d)
 	}
 }
 

@@ -1,4 +1,4 @@
-# Starts one training job at a time, whoever asked.
+# Starts one training job at a time, whoever asked, and watches it.
 
 module "train" {
   source      = "./modules/event-function"
@@ -31,4 +31,32 @@ module "train" {
   kms_key           = var.kms_key
   labels            = local.labels
   depends_on        = [google_storage_bucket_iam_member.grant, google_project_iam_member.grant, google_artifact_registry_repository_iam_member.grant]
+}
+
+# A job that dies, is cancelled or vanishes sends no event. Each call asks for the
+# state of the job in flight; where none is, it reads two documents.
+resource "google_cloud_scheduler_job" "watch" {
+  name             = "watch"
+  region           = var.region
+  description      = "Has the train function look after the training in flight."
+  schedule         = "*/5 * * * *"
+  time_zone        = "Etc/UTC"
+  attempt_deadline = "600s"
+
+  http_target {
+    http_method = "POST"
+    uri         = module.train.uri
+    oidc_token {
+      service_account_email = google_service_account.part["scheduler"].email
+      audience              = module.train.uri
+    }
+  }
+  depends_on = [google_cloud_run_v2_service_iam_member.watch]
+}
+
+resource "google_cloud_run_v2_service_iam_member" "watch" {
+  name     = module.train.name
+  location = var.region
+  role     = "roles/run.invoker"
+  member   = google_service_account.part["scheduler"].member
 }

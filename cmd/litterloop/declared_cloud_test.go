@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 
+	"github.com/litterloop/litterloop/cmd/litterloop/local"
 	"github.com/litterloop/litterloop/localcloud/iam"
 	"github.com/litterloop/litterloop/shared/bus"
 )
@@ -173,6 +174,7 @@ func moduleGrants() []grant {
 		add("storage notifications "+topic, on("topic", topic), "roles/pubsub.publisher", iam.StorageAgent(projectNo))
 	}
 	add("dead letters topic", on("topic", bus.DeadLetters), "roles/pubsub.publisher", iam.PubSubAgent(projectNo))
+	add("scheduler invokes train", on("service", "train"), "roles/run.invoker", iam.Account(email("scheduler")))
 	for _, w := range wakes {
 		add(w.signs+" invokes "+w.function, on("service", w.function), "roles/run.invoker", iam.Account(email(w.signs)))
 		for _, topic := range w.topics {
@@ -269,8 +271,12 @@ func (p provider) declare(grants []grant) {
 		})
 		config, _ := p.call("GET", functions+"/"+w.function, nil)["serviceConfig"].(map[string]any)
 		token := map[string]any{"serviceAccountEmail": email(w.signs), "audience": config["uri"]}
-		if len(w.topics) == 0 {
-			p.call("POST", "/cloudscheduler/v1/"+inRegion+"jobs", map[string]any{"name": inRegion + "jobs/" + w.function, "schedule": "0 4 1 1 *",
+		for job, function := range local.Schedules {
+			if function != w.function {
+				continue
+			}
+			token := map[string]any{"serviceAccountEmail": email("scheduler"), "audience": config["uri"]}
+			p.call("POST", "/cloudscheduler/v1/"+inRegion+"jobs", map[string]any{"name": inRegion + "jobs/" + job, "schedule": "0 4 1 1 *",
 				"httpTarget": map[string]any{"uri": config["uri"], "httpMethod": "POST", "oidcToken": token}, "attemptDeadline": "180s"})
 		}
 		for _, topic := range w.topics {

@@ -129,10 +129,10 @@ func TestUp_rightsSufficeAndAreNeeded(t *testing.T) {
 		if err != nil {
 			return false, err
 		}
-		if len(s.Trainings) > 0 && !checked { // the check looks after trainings too
+		if len(s.Trainings) > 0 && !checked {
 			checked = true
 			look()
-			p.call("POST", "/cloudscheduler/v1/"+inRegion+"jobs/drift:run", nil)
+			p.call("POST", "/cloudscheduler/v1/"+inRegion+"jobs/watch:run", nil)
 		}
 		return s.Aliases["staging"] == 1, nil
 	})
@@ -193,15 +193,15 @@ func TestUp_rightsSufficeAndAreNeeded(t *testing.T) {
 // every time.
 var unshown = []*regexp.Regexp{
 	regexp.MustCompile(`roles/(cloudtrace.agent|monitoring.metricWriter) project$`), // spans and metrics go to files here
-	regexp.MustCompile(`^builder `),                                                                         // functions are run from this program, not built
-	regexp.MustCompile(`^trainer roles/run.invoker service tracking$`),                                      // the Ultralytics trainer asks it
-	regexp.MustCompile(`roles/storage.objectViewer bucket (ledger|predictions)$`),                           // a write whose answer was lost is looked up
-	regexp.MustCompile(`roles/pubsub.publisher topic alerts$`),                                              // there is nothing to alert of
-	regexp.MustCompile(`^(validate|register|drift) roles/pubsub.publisher topic (train|retrain|register)$`), // decisions that this loop does not come to
-	regexp.MustCompile(`^train roles/pubsub.publisher topic register$`),                                     // a training that ended without a word
-	regexp.MustCompile(`^(train|register|drift) roles/run.(viewer|jobsExecutorWithOverrides) `),             // trainings that wait or vanished
-	regexp.MustCompile(`^deploy roles/run.invoker service detector$`),                                       // Google lets run.developer invoke as well; not always so
-	regexp.MustCompile(`^dead letters `),                                                                    // localcloud/pubsub's own test
+	regexp.MustCompile(`^builder `),                                                                // functions are run from this program, not built
+	regexp.MustCompile(`^trainer roles/run.invoker service tracking$`),                             // the Ultralytics trainer asks it
+	regexp.MustCompile(`roles/storage.objectViewer bucket (ledger|predictions)$`),                  // a write whose answer was lost is looked up
+	regexp.MustCompile(`roles/pubsub.publisher topic alerts$`),                                     // there is nothing to alert of
+	regexp.MustCompile(`^(validate|register|drift) roles/pubsub.publisher topic (train|retrain)$`), // decisions that this loop does not come to
+	regexp.MustCompile(`^train roles/pubsub.publisher topic register$`),                            // a training that ended without a word
+	regexp.MustCompile(`^(train|register) roles/run.(viewer|jobsExecutorWithOverrides) `),          // trainings that wait or vanished
+	regexp.MustCompile(`^deploy roles/run.invoker service detector$`),                              // Google lets run.developer invoke as well; not always so
+	regexp.MustCompile(`^dead letters `),                                                           // localcloud/pubsub's own test
 }
 
 // A grant that is missing shows: in words that name account, permission and

@@ -34,15 +34,10 @@ type Evaluator interface {
 	Reconsider(ctx context.Context) (retrain.Decision, error)
 }
 
-// Upkeep sees to the training in flight: a machine that vanished sends no event,
-// and the schedule is what comes by anyway.
-type Upkeep func(ctx context.Context) error
-
 // Function checks for drift.
 type Function struct {
 	checker   Checker
 	evaluator Evaluator
-	upkeep    Upkeep
 	bus       bus.Publisher
 	log       *slog.Logger
 	now       func() time.Time
@@ -55,8 +50,8 @@ const AlertLogLost = "prediction-log-lost" // the prediction log is not whole
 
 // New returns the function; alerts go to b, and the predictions bucket remembers
 // what was told.
-func New(c Checker, e Evaluator, u Upkeep, predictions blob.Bucket, b bus.Publisher, now func() time.Time, log *slog.Logger) *Function {
-	return &Function{checker: c, evaluator: e, upkeep: u, predictions: predictions, bus: b, log: log, now: now}
+func New(c Checker, e Evaluator, predictions blob.Bucket, b bus.Publisher, now func() time.Time, log *slog.Logger) *Function {
+	return &Function{checker: c, evaluator: e, predictions: predictions, bus: b, log: log, now: now}
 }
 
 // Answer is the body of a successful call.
@@ -79,21 +74,10 @@ func (f *Function) Handle(ctx context.Context, e event.Event) error {
 	return err
 }
 
-// check does all that the schedule is for; what fails does not keep the rest
-// from being done.
 func (f *Function) check(ctx context.Context, to time.Time) (Answer, error) {
 	if to.IsZero() {
 		to = f.now()
 	}
-	kept := f.upkeep(ctx)
-	if kept != nil {
-		kept = fmt.Errorf("see to the training in flight: %w", kept)
-	}
-	a, err := f.drifted(ctx, to)
-	return a, both(err, kept)
-}
-
-func (f *Function) drifted(ctx context.Context, to time.Time) (Answer, error) {
 	_, s, err := f.checker.Check(ctx, to)
 	if err != nil { // what was held, as for a cooldown, may be due all the same
 		_, held := f.evaluator.Reconsider(ctx)

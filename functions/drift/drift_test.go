@@ -39,8 +39,6 @@ type world struct {
 	registry            *registry.Registry
 	bus                 *busmem.Bus
 	function            *drift.Function
-	upkeep              error // what it ends with
-	kept                int   // how often it was done
 	rng                 *rand.Rand
 }
 
@@ -52,7 +50,7 @@ func newWorld(t *testing.T) *world {
 	policy := retrain.DefaultPolicy()
 	policy.FirstChecks = 1
 	evaluator := retrain.NewEvaluator(policy, w.predictions, w.predictions, datasets{}, trainings{}, w.bus, clock)
-	w.function = drift.New(checker, evaluator, func(context.Context) error { w.kept++; return w.upkeep }, w.predictions, w.bus, clock, slog.New(slog.DiscardHandler))
+	w.function = drift.New(checker, evaluator, w.predictions, w.bus, clock, slog.New(slog.DiscardHandler))
 	return w
 }
 
@@ -210,28 +208,18 @@ func TestServeHTTP_nothingServesYet(t *testing.T) {
 	}
 }
 
-// What is not drift's own is done all the same: version d2 waits with a label
-// more, and its training is decided on, whatever became of the rest.
-func TestServeHTTP_whatFailsHidesNothing(t *testing.T) {
-	for _, c := range []struct {
-		name   string
-		serves bool
-		upkeep error
-		status int
-	}{
-		{"nothing serves", false, nil, http.StatusOK},
-		{"nothing serves, and the upkeep fails", false, errs.Unavailable, http.StatusServiceUnavailable},
-		{"the upkeep fails", true, errs.Unavailable, http.StatusServiceUnavailable},
-	} {
-		t.Run(c.name, func(t *testing.T) {
+// What waits is decided on whether or not a model serves: version d2 has a label
+// more.
+func TestServeHTTP_decidesOnWhatWaits(t *testing.T) {
+	for name, serves := range map[string]bool{"nothing serves": false, "a model serves": true} {
+		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			w.upkeep = c.upkeep
-			if c.serves {
+			if serves {
 				w.deploy()
 				w.log(w.photos(60, 60, noon.Add(-time.Hour)))
 			}
-			if status, _ := w.post(""); status != c.status {
-				t.Errorf("status %d, want %d", status, c.status)
+			if status, _ := w.post(""); status != http.StatusOK {
+				t.Errorf("status %d", status)
 			}
 			var decided int
 			for _, err := range w.predictions.List(t.Context(), retrain.LedgerDir) {
@@ -240,8 +228,8 @@ func TestServeHTTP_whatFailsHidesNothing(t *testing.T) {
 				}
 				decided++
 			}
-			if w.kept != 1 || decided != 1 || (w.reports() == 1) != c.serves {
-				t.Errorf("upkeep %d times, %d decisions, %d reports", w.kept, decided, w.reports())
+			if decided != 1 || (w.reports() == 1) != serves {
+				t.Errorf("%d decisions, %d reports", decided, w.reports())
 			}
 		})
 	}
@@ -308,7 +296,7 @@ func TestFunction_tellsOfALogThatIsNotWhole(t *testing.T) {
 	check := func(s shareddrift.Summary) {
 		t.Helper()
 		// Each check finds a function that has slept and forgotten.
-		f := drift.New(checked{s}, undecided{}, func(context.Context) error { return nil }, predictions, w.bus, func() time.Time { return noon }, slog.New(slog.DiscardHandler))
+		f := drift.New(checked{s}, undecided{}, predictions, w.bus, func() time.Time { return noon }, slog.New(slog.DiscardHandler))
 		if err := f.Handle(t.Context(), event.Event{Time: noon}); err != nil {
 			t.Fatal(err)
 		}

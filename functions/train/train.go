@@ -1,5 +1,5 @@
-// Package train starts training jobs: events train and retrain in, one job of
-// each run out.
+// Package train starts training jobs and watches them: events train and retrain
+// in, one job of each run out.
 package train
 
 import (
@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/litterloop/litterloop/shared/bus"
@@ -54,9 +55,30 @@ func (f *Function) Handle(ctx context.Context, e event.Event) error {
 	return f.Check(ctx)
 }
 
-// Check notices a job that was lost and starts it again, or gives its training
-// up; it starts a waiting training that nobody started. Call it now and then:
-// a machine that vanishes sends no event.
+// ServeHTTP serves events as event.Handler does, and the watch: a call of Cloud
+// Scheduler, by its header, has the training in flight checked, whatever its body.
+func (f *Function) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("X-CloudScheduler") == "" {
+		event.Handler("train", f.log, f.Handle).ServeHTTP(w, r)
+		return
+	}
+	// No span: it is called every few minutes, mostly for nothing, and what it
+	// does belongs to the trace of the training.
+	err := f.Check(r.Context())
+	if errors.Is(err, training.ErrLaunching) { // somebody is at it
+		err = nil
+	}
+	if err != nil {
+		f.log.WarnContext(r.Context(), "the training in flight could not be checked", "error", err)
+		http.Error(w, err.Error(), errs.Status(err))
+		return
+	}
+	w.WriteHeader(errs.Status(nil))
+}
+
+// Check notices a job that died, was cancelled or lost: it starts the job again,
+// or gives its training up. It starts a waiting training that nobody started.
+// Call it now and then: neither a dead job nor a vanished machine sends an event.
 func (f *Function) Check(ctx context.Context) error {
 	if err := f.startWaiting(ctx); err != nil {
 		return err
@@ -71,7 +93,8 @@ func (f *Function) Check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return f.bus.Publish(ctx, bus.Register, ended)
+	// Whoever notices, the training's end belongs to the trace it began in.
+	return f.bus.Publish(telemetry.Continue(ctx, map[string]string{telemetry.Traceparent: died.Training.Trace}), bus.Register, ended)
 }
 
 func (f *Function) startWaiting(ctx context.Context) error {

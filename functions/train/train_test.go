@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -77,5 +79,55 @@ func TestCheck_givesUpATrainingWhoseJobsDied(t *testing.T) {
 	}
 	if len(ids) != 1 || platform.started != 2 {
 		t.Errorf("events %v, %d jobs", ids, platform.started)
+	}
+}
+
+// ending is a platform on which every execution ends in the same way.
+type ending struct {
+	failing
+	state job.State
+}
+
+func (e *ending) State(context.Context, string) (job.State, string, error) {
+	return e.state, "so the platform says", nil
+}
+
+// The schedule's call alone, with no event of the training, has a job that ended
+// without a word started again, or its training given up.
+func TestServeHTTP_watchNoticesWhatSendsNoEvent(t *testing.T) {
+	for _, c := range []struct {
+		state           job.State
+		started, events int // after one call
+	}{
+		{job.Running, 1, 0},
+		{job.Failed, 2, 0},
+		{job.Lost, 2, 0},
+		{job.Cancelled, 1, 1},
+	} {
+		t.Run(string(c.state), func(t *testing.T) {
+			messages, platform := &busmem.Bus{}, &ending{state: c.state}
+			book := training.NewBook(blobmem.New("models"), time.Now)
+			f := train.New(book, training.NewSupervisor(book, platform, "trainer", training.DefaultPolicy(), time.Now), messages, nil, time.Now, slog.New(slog.DiscardHandler))
+			watch := func() int {
+				r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil)
+				r.Header.Set("X-CloudScheduler", "true")
+				w := httptest.NewRecorder()
+				f.ServeHTTP(w, r)
+				return w.Code
+			}
+			if code := watch(); code >= 300 || platform.started != 0 {
+				t.Fatalf("nothing is in flight: %d, %d jobs", code, platform.started)
+			}
+			if err := f.Handle(t.Context(), event.Event{Type: event.Train, Data: json.RawMessage(`{"dataset": "d1"}`)}); err != nil {
+				t.Fatal(err)
+			}
+			if code := watch(); code >= 300 || platform.started != c.started || len(messages.Messages()) != c.events {
+				t.Errorf("%d: %d jobs started, %d events", code, platform.started, len(messages.Messages()))
+			}
+			messages.Fail = func(string) error { return errors.New("the bus is down") }
+			if code := watch(); (code >= 500) != (c.events > 0) {
+				t.Errorf("%d from a bus that is down", code)
+			}
+		})
 	}
 }

@@ -138,12 +138,16 @@ run "the_source_is_named_by_its_content" {
   }
 }
 
-run "the_schedule_signs_for_the_function_that_it_calls" {
+run "the_schedules_sign_for_the_functions_that_they_call" {
   command = apply
 
   assert {
-    condition     = google_cloud_scheduler_job.drift.http_target[0].oidc_token[0].audience == google_cloud_scheduler_job.drift.http_target[0].uri
-    error_message = "the drift function will refuse the call"
+    condition     = alltrue([for j in [google_cloud_scheduler_job.drift, google_cloud_scheduler_job.watch] : j.http_target[0].oidc_token[0].audience == j.http_target[0].uri])
+    error_message = "the function will refuse the call"
+  }
+  assert {
+    condition     = google_cloud_scheduler_job.watch.http_target[0].uri == module.train.uri && google_cloud_run_v2_service_iam_member.watch.name == module.train.name && google_cloud_run_v2_service_iam_member.watch.member == google_service_account.part["scheduler"].member
+    error_message = "nobody looks after the training in flight"
   }
 }
 
@@ -196,7 +200,7 @@ run "ultralytics_has_a_job_of_its_own_that_functions_find_and_may_start" {
     ultralytics = { gpu = "nvidia-l4", timeout = 3600 }
   }
   assert {
-    condition     = module.ultralytics[0].name == "${local.environment.TRAINER_JOB}-ultralytics" && length([for g in google_cloud_run_v2_job_iam_member.grant : g if g.name == "trainer-ultralytics"]) == 3
+    condition     = module.ultralytics[0].name == "${local.environment.TRAINER_JOB}-ultralytics" && length([for g in google_cloud_run_v2_job_iam_member.grant : g if g.name == "trainer-ultralytics"]) == 2
     error_message = "functions do not find it, or may not start it"
   }
 }
@@ -212,7 +216,7 @@ run "vertex_ai_is_there_when_it_is_asked_for" {
     error_message = "functions are not told what to start"
   }
   assert {
-    condition     = contains(keys(google_project_service.api), "aiplatform.googleapis.com") && length([for g in google_project_iam_member.grant : g if g.role == "roles/aiplatform.user"]) == 3 && length(google_service_account_iam_member.grant) == 4
+    condition     = contains(keys(google_project_service.api), "aiplatform.googleapis.com") && length([for g in google_project_iam_member.grant : g if g.role == "roles/aiplatform.user"]) == 2 && length(google_service_account_iam_member.grant) == 3
     error_message = "the API is off, or functions may not start a custom job as the trainer"
   }
 }

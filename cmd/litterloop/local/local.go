@@ -60,8 +60,19 @@ type Loop struct {
 	metrics   http.Handler
 }
 
-// DriftJob is the scheduler's name of the drift check.
-const DriftJob = "drift"
+// The scheduler's names of the drift check, and of the watch over the training in
+// flight.
+const (
+	DriftJob = "drift"
+	WatchJob = "watch"
+)
+
+// Schedules are the functions that the scheduler calls, by the names of its jobs.
+var Schedules = map[string]string{DriftJob: "drift", WatchJob: "train"}
+
+// watching is how often the watch looks: a job of this machine that died is
+// missed at once. On Google Cloud it is minutes.
+const watching = "@every 3s"
 
 // Start runs the loop until Close. What was under way when it last stopped goes on.
 func Start(ctx context.Context, o Options) (_ *Loop, err error) {
@@ -114,8 +125,13 @@ func Start(ctx context.Context, o Options) (_ *Loop, err error) {
 	}
 	cloud.ServeFunctions(mux)
 	account := fmt.Sprintf("scheduler@%s.iam.gserviceaccount.com", cloud.Endpoints.Project)
-	err = cloud.Scheduler.Put(scheduler.Job{Name: DriftJob, Schedule: o.Schedule, Target: scheduler.Target{URL: l.Functions + "/drift", Account: account}})
-	return l, err
+	for name, when := range map[string]string{DriftJob: o.Schedule, WatchJob: watching} {
+		err := cloud.Scheduler.Put(scheduler.Job{Name: name, Schedule: when, Target: scheduler.Target{URL: l.Functions + "/" + Schedules[name], Account: account}})
+		if err != nil {
+			return l, err
+		}
+	}
+	return l, nil
 }
 
 // images are the containers that the local Cloud Run knows, each this program:
