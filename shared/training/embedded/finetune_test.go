@@ -65,8 +65,24 @@ func TestFinetune_beginsAtWhatTheDetectorKnewAndLearnsClasses(t *testing.T) {
 func TestFinetune_isReproducibleAndResumes(t *testing.T) {
 	needRuntime(t)
 	data := Data{Classes: squareClasses, Train: squares(t, 1, 8), Val: squares(t, 2, 4), Pretrained: startingModel(t)}
+	for _, s := range data.Train {
+		for i, b := range s.Boxes { // small enough for tiles
+			s.Boxes[i].X2, s.Boxes[i].Y2 = b.X1+8, b.Y1+8
+		}
+	}
 	r := adaptRecipe(12)
 	r.CheckpointEvery = 5
+	plain := resumesTheSame(t, data, r)
+	r.Augment.Tiles = 0.5
+	if tiles := resumesTheSame(t, data, r); bytes.Equal(plain, tiles) {
+		t.Error("tiles change nothing")
+	}
+}
+
+// resumesTheSame trains whole, again, and in two parts; it returns the
+// checkpoint, the same each time.
+func resumesTheSame(t *testing.T, data Data, r Recipe) []byte {
+	t.Helper()
 	whole := train(t, data, r, Hooks{})
 	if again := train(t, data, r, Hooks{}); !bytes.Equal(whole.Checkpoint, again.Checkpoint) {
 		t.Error("the same training gave other weights")
@@ -88,6 +104,7 @@ func TestFinetune_isReproducibleAndResumes(t *testing.T) {
 	if resumed := train(t, data, r, store.hooks()); !bytes.Equal(whole.Checkpoint, resumed.Checkpoint) {
 		t.Error("the resumed training gave other weights")
 	}
+	return whole.Checkpoint
 }
 
 func TestFinetune_goesOnFromItsOwnModel(t *testing.T) {

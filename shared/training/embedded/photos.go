@@ -24,6 +24,9 @@ func decodeTrain(ctx context.Context, samples []Sample, r Recipe, memory int64) 
 			boxes[j] = augment.Box(b)
 		}
 		photos[i] = augment.NewPhoto(im.Pix, im.W, im.H, boxes, maxSide)
+		if r.Augment.Tiles > 0 {
+			photos[i].CutTiles(im.Pix, im.W, im.H, boxes, r.ImageSize)
+		}
 		return left.take(photos[i].Bytes())
 	})
 	return photos, err

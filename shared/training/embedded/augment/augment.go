@@ -21,6 +21,8 @@ type Policy struct {
 	Shift          float64 `yaml:"shift" json:"shift"`           // most that the photo moves, as a share of its size
 	Brightness     float64 `yaml:"brightness" json:"brightness"` // most that the light changes: 0.25 is 0.75 to 1.25 times
 	Tint           float64 `yaml:"tint" json:"tint"`             // the same, for each colour alone
+	// Of what is shown of photos with small objects, the share that is a tile around one.
+	Tiles float64 `yaml:"tiles" json:"tiles,omitempty"`
 }
 
 // DefaultPolicy suits objects that lie about in any direction, seen from a
@@ -35,7 +37,7 @@ func (p Policy) Validate() error {
 	for _, v := range []struct {
 		name  string
 		value float64
-	}{{"mosaic", p.Mosaic}, {"flip_horizontal", p.FlipHorizontal}, {"flip_vertical", p.FlipVertical}, {"turn", p.Turn}, {"shift", p.Shift}, {"brightness", p.Brightness}, {"tint", p.Tint}} {
+	}{{"mosaic", p.Mosaic}, {"flip_horizontal", p.FlipHorizontal}, {"flip_vertical", p.FlipVertical}, {"turn", p.Turn}, {"shift", p.Shift}, {"brightness", p.Brightness}, {"tint", p.Tint}, {"tiles", p.Tiles}} {
 		if !(v.value >= 0 && v.value <= 1) {
 			faults = append(faults, fmt.Errorf("augment.%s is %v; it must be from 0 to 1", v.name, v.value))
 		}
@@ -54,7 +56,7 @@ const mosaicZoom = 0.75
 // that others chooses. mosaic is the share to use in place of the policy's.
 func (p Policy) Input(r *rand.Rand, photo *Photo, others func() *Photo, mosaic float64, size int, dst []float32) []Box {
 	if r.Float64() >= mosaic {
-		return p.tile(r, photo, size, dst, area{0, 0, size, size}, 1)
+		return p.show(r, photo, size, dst, area{0, 0, size, size}, 1)
 	}
 	x, y := size/2+r.IntN(size/4)-size/8, size/2+r.IntN(size/4)-size/8
 	var boxes []Box
@@ -62,7 +64,7 @@ func (p Policy) Input(r *rand.Rand, photo *Photo, others func() *Photo, mosaic f
 		if i > 0 {
 			photo = others()
 		}
-		boxes = append(boxes, p.tile(r, photo, size, dst, a, mosaicZoom)...)
+		boxes = append(boxes, p.show(r, photo, size, dst, a, mosaicZoom)...)
 	}
 	return boxes
 }
@@ -70,8 +72,12 @@ func (p Policy) Input(r *rand.Rand, photo *Photo, others func() *Photo, mosaic f
 // area is a part of the input.
 type area struct{ x0, y0, x1, y1 int }
 
-// tile draws a photo, changed at random, into a part of the input.
-func (p Policy) tile(r *rand.Rand, photo *Photo, size int, dst []float32, a area, zoom float64) []Box {
+// show draws a photo or a tile of it, changed at random, into a part of the input.
+func (p Policy) show(r *rand.Rand, photo *Photo, size int, dst []float32, a area, zoom float64) []Box {
+	// Without tiles no number is drawn, so that inputs are those of a policy without them.
+	if p.Tiles > 0 && len(photo.tiles) > 0 && r.Float64() < p.Tiles {
+		photo = photo.tiles[r.IntN(len(photo.tiles))]
+	}
 	zoom *= math.Exp(math.Log(p.MinZoom) + math.Log(p.MaxZoom/p.MinZoom)*r.Float64())
 	flipX, flipY, turn := sign(r, p.FlipHorizontal), sign(r, p.FlipVertical), r.Float64() < p.Turn
 	shiftX, shiftY := p.Shift*(2*r.Float64()-1), p.Shift*(2*r.Float64()-1)

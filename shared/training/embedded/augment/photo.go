@@ -15,7 +15,8 @@ type Photo struct {
 	Pix   []byte
 	W, H  int
 	Boxes []Box
-	half  *Photo // the same at half the size, so that shrinking does not alias
+	half  *Photo   // the same at half the size, so that shrinking does not alias
+	tiles []*Photo // finer parts of it, around small objects
 }
 
 // NewPhoto keeps a photo for training at no more than maxSide pixels a side: w
@@ -31,18 +32,26 @@ func NewPhoto(pix []byte, w, h int, boxes []Box, maxSide int) *Photo {
 	for _, b := range boxes {
 		p.Boxes = append(p.Boxes, Box{b.Class, b.X1 * kx, b.Y1 * ky, b.X2 * kx, b.Y2 * ky})
 	}
+	p.halve()
+	return p
+}
+
+// halve makes the smaller sizes of a photo.
+func (p *Photo) halve() {
 	for q := p; max(q.W, q.H) >= 64 && min(q.W, q.H) >= 2; q = q.half {
 		// An odd last row or column is left out, so that the scale is exactly a half.
 		q.half = shrink(q, q.W/2*2, q.H/2*2, q.W/2, q.H/2)
 	}
-	return p
 }
 
-// Bytes is what the photo takes, all its sizes together.
+// Bytes is what the photo takes, all its sizes and tiles together.
 func (p *Photo) Bytes() int {
 	n := 0
 	for q := p; q != nil; q = q.half {
 		n += len(q.Pix)
+	}
+	for _, t := range p.tiles {
+		n += t.Bytes()
 	}
 	return n
 }
