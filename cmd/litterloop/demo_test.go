@@ -95,6 +95,7 @@ func TestDemo_closesTheLoopAndTellsTheSameAgain(t *testing.T) {
 		t.Errorf("the loop did not close: %+v", first)
 	}
 	checkTraces(t, state)
+	checkProject(t, state)
 	again, err := smallDemo(t.Context(), t, state, localcloud.Faults{})
 	if err != nil {
 		t.Fatal(err)

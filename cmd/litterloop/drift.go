@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -22,7 +21,7 @@ func (*driftCmd) Run(ctx context.Context, g *globals) error {
 	}
 	defer cl.Close()
 	if cl.Functions == "" {
-		return errors.New("on Google Cloud the scheduler calls the drift function: `gcloud scheduler jobs run drift` does so now, `litterloop status` shows the newest report")
+		return fmt.Errorf("on Google Cloud the scheduler calls the drift function: `gcloud scheduler jobs run drift --location %s --project %s` does so now, `litterloop status --project %s` shows the newest report", cl.Region, cl.Project, cl.Project)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, cl.Functions+"/drift", strings.NewReader("{}"))
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 	"github.com/litterloop/litterloop/cmd/litterloop/client"
 	"github.com/litterloop/litterloop/cmd/litterloop/cloud"
 	"github.com/litterloop/litterloop/cmd/litterloop/local"
+	"github.com/litterloop/litterloop/shared/setup"
 	"github.com/litterloop/litterloop/shared/telemetry/export"
 )
 
@@ -47,7 +48,7 @@ type cli struct {
 	Predict predictCmd `cmd:"" help:"Ask the deployed detector about a photo."`
 	Drift   driftCmd   `cmd:"" help:"Check for drift now."`
 	Events  eventsCmd  `cmd:"" help:"List events that could not be handled, or alerts; replay them."`
-	Trace   traceCmd   `cmd:"" help:"Show where the time of a pass of the local loop went."`
+	Trace   traceCmd   `cmd:"" help:"Show where the time of a pass of the loop went."`
 	Init    initCmd    `cmd:"" help:"Check what a Google Cloud project needs, and write its settings for Terraform."`
 	Destroy destroyCmd `cmd:"" help:"Take the loop down in a Google Cloud project."`
 	Source  sourceCmd  `cmd:"" help:"Pack the functions' source, as Terraform uploads it."`
@@ -120,14 +121,23 @@ func (g *globals) connect(ctx context.Context) (*client.Client, error) {
 	return client.Connect(ctx, g.State, g.Project, os.Getenv)
 }
 
-// telemetry sets up the spans of a command that begins a trace: in the file of
-// the local cloud, or where OpenTelemetry's variables say.
+// telemetry sets up the spans of a command that begins a trace: where
+// OpenTelemetry's variables say, else in the file of the local cloud, or in Cloud
+// Trace.
 func (g *globals) telemetry(ctx context.Context) (*export.Provider, error) {
-	file := local.Traces(g.State)
-	if g.Project != "" {
-		file = ""
+	o := export.Options{Service: "litterloop", Getenv: os.Getenv, Always: true, Client: setup.SignedIn, Log: slog.New(slog.DiscardHandler)}
+	if g.Project == "" {
+		o.File = local.Traces(g.State)
+	} else {
+		o.Google = os.Getenv("STORAGE_EMULATOR_HOST") == ""
+		o.Getenv = func(key string) string {
+			if key == "GOOGLE_CLOUD_PROJECT" {
+				return g.Project
+			}
+			return os.Getenv(key)
+		}
 	}
-	return export.Start(ctx, export.Options{Service: "litterloop", Getenv: os.Getenv, File: file, Always: true, Log: slog.New(slog.DiscardHandler)})
+	return export.Start(ctx, o)
 }
 
 // answer prints v as JSON when asked for, and calls text otherwise.

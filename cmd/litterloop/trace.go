@@ -18,21 +18,40 @@ type traceCmd struct {
 	All bool   `help:"Show every repetition, where many spans of one kind stand side by side."`
 }
 
-// Run prints where the time of a pass of the local loop went.
-func (c *traceCmd) Run(_ context.Context, g *globals) error {
-	spans, err := export.ReadFile(local.Traces(g.State))
+// Run prints where the time of a pass of the loop went.
+func (c *traceCmd) Run(ctx context.Context, g *globals) error {
+	traces, where, err := c.read(ctx, g)
 	if err != nil {
 		return err
 	}
-	traces := export.Traces(spans)
 	if c.ID == "all" {
 		return g.answer(traces, func(w io.Writer) { listTraces(w, traces) })
 	}
 	t, err := pick(traces, c.ID)
 	if err != nil {
-		return fmt.Errorf("%w in %s: `litterloop trace all` lists them", err, local.Traces(g.State))
+		return fmt.Errorf("%w in %s: `litterloop trace all` lists them", err, where)
 	}
 	return g.answer(t, func(w io.Writer) { printTrace(w, t, c.All) })
+}
+
+// read returns traces, oldest first, and where they are from: the local cloud's
+// file, or Cloud Trace.
+func (c *traceCmd) read(ctx context.Context, g *globals) (traces []export.Trace, where string, err error) {
+	if g.Project == "" {
+		where = local.Traces(g.State)
+		spans, err := export.ReadFile(where)
+		return export.Traces(spans), where, err
+	}
+	cl, err := g.connect(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	defer cl.Close()
+	traces, err = cl.Traces(ctx, c.ID, func(have []export.Trace) bool {
+		_, missing := pick(have, c.ID)
+		return missing == nil
+	})
+	return traces, "project " + g.Project, err
 }
 
 // pick finds a trace by its ID's beginning; "last" is the newest that went

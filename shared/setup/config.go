@@ -34,6 +34,7 @@ type Config struct {
 	Vertex             vertex.Config // VERTEX_JOBS: jobs that run on Vertex AI, as JSON; all others run on Cloud Run
 	RunEmulator        string        // RUN_EMULATOR_HOST: host:port of Cloud Run's API on the local cloud; empty in the cloud
 	MonitoringEmulator string        // MONITORING_EMULATOR_HOST: Cloud Monitoring's address on the local cloud; empty in the cloud
+	TraceEmulator      string        // TRACE_EMULATOR_HOST: the address of what stands in for Cloud Trace; empty in the cloud
 	MetadataServer     string        // GCE_METADATA_HOST: says who this process is, on a local cloud that enforces policies
 	Version            string        // LITTERLOOP_VERSION: of this program, for lineage
 }
@@ -57,7 +58,7 @@ func FromEnv(getenv func(string) string) (Config, error) {
 		}
 		return fallback
 	}
-	c := Config{Project: getenv("GOOGLE_CLOUD_PROJECT"), Region: or("REGION", "europe-west1"), Model: or("MODEL", "litter"), RunEmulator: getenv("RUN_EMULATOR_HOST"), MonitoringEmulator: getenv("MONITORING_EMULATOR_HOST"), MetadataServer: getenv("GCE_METADATA_HOST"), Version: or("LITTERLOOP_VERSION", "development")}
+	c := Config{Project: getenv("GOOGLE_CLOUD_PROJECT"), Region: or("REGION", "europe-west1"), Model: or("MODEL", "litter"), RunEmulator: getenv("RUN_EMULATOR_HOST"), MonitoringEmulator: getenv("MONITORING_EMULATOR_HOST"), TraceEmulator: getenv("TRACE_EMULATOR_HOST"), MetadataServer: getenv("GCE_METADATA_HOST"), Version: or("LITTERLOOP_VERSION", "development")}
 	c.Incoming = or("INCOMING_BUCKET", c.Project+"-incoming")
 	c.Datasets = or("DATASETS_BUCKET", c.Project+"-datasets")
 	c.Models = or("MODELS_BUCKET", c.Project+"-models")

@@ -20,12 +20,12 @@ func Telemetry(ctx context.Context, service string, always bool, getenv func(str
 		version = "development"
 	}
 	return export.Start(ctx, export.Options{
-		Service: service, Version: version, Getenv: getenv, File: getenv(export.FileEnv), Always: always, Client: signedIn, Log: log,
+		Service: service, Version: version, Getenv: getenv, File: getenv(export.FileEnv), Always: always, Client: SignedIn, Log: log,
 	})
 }
 
-// signedIn is an HTTP client with the process's own credentials.
-func signedIn(ctx context.Context) (*http.Client, error) {
+// SignedIn is an HTTP client with the process's own credentials.
+func SignedIn(ctx context.Context) (*http.Client, error) {
 	c, _, err := htransport.NewClient(ctx, option.WithScopes("https://www.googleapis.com/auth/cloud-platform"), option.WithTelemetryDisabled())
 	return c, err
 }

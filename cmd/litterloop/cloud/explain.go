@@ -24,7 +24,7 @@ var causes = []struct {
 	{regexp.MustCompile(`(storage\.(?:buckets|objects)\.[a-zA-Z]+)`), "you lack $1", "gcloud projects add-iam-policy-binding P --member user:YOU --role roles/storage.objectViewer"},
 	{regexp.MustCompile(`(run\.(?:services|revisions)\.[a-z]+)`), "you lack $1", "gcloud projects add-iam-policy-binding P --member user:YOU --role roles/run.viewer"},
 	{regexp.MustCompile(`(monitoring\.timeSeries\.[a-z]+)`), "you lack $1", "gcloud projects add-iam-policy-binding P --member user:YOU --role roles/monitoring.viewer"},
-	{regexp.MustCompile(`(cloudtrace\.traces\.[a-z]+)`), "you lack $1", "gcloud projects add-iam-policy-binding P --member user:YOU --role roles/cloudtrace.user"},
+	{regexp.MustCompile(`(?:read trace|list traces).*(?:Error 403|PERMISSION_DENIED)|cloudtrace\.traces\.`), "you may not read the project's traces", "gcloud projects add-iam-policy-binding P --member user:YOU --role roles/cloudtrace.user"},
 	{regexp.MustCompile(`(?i)(pubsub\.subscriptions\.consume)|subscription.*not authorized|PermissionDenied.*subscription`), "you may not read the project's events", "gcloud projects add-iam-policy-binding P --member user:YOU --role roles/pubsub.subscriber"},
 	{regexp.MustCompile(`the detector answered 40[13]`), "you may not ask the detector", "gcloud projects add-iam-policy-binding P --member user:YOU --role roles/run.invoker   (or name yourself in detector.invokers and apply)"},
 	{regexp.MustCompile(`(?i)Resource not found \(resource=(dead-letters|alerts)\)|NotFound.*subscriptions`), "the project has no loop", "litterloop up --project P"},

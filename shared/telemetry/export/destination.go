@@ -24,10 +24,13 @@ const (
 )
 
 // googleHost is Google Cloud's own OTLP endpoint.
-const googleHost = "telemetry.googleapis.com"
+const (
+	googleHost   = "telemetry.googleapis.com"
+	googleTraces = "https://" + googleHost + "/v1/traces"
+)
 
 // destination of a signal, TRACES or METRICS: what OTEL_…_EXPORTER says, else
-// OTLP where an endpoint is named, else the file.
+// OTLP where an endpoint is named, or Google's was chosen, else the file.
 func destination(o Options, signal string) string {
 	if v := o.Getenv("OTEL_" + signal + "_EXPORTER"); v != "" {
 		return v
@@ -45,7 +48,13 @@ func endpoint(o Options, signal string) string {
 	if v := o.Getenv("OTEL_EXPORTER_OTLP_" + signal + "_ENDPOINT"); v != "" {
 		return v
 	}
-	return o.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT")
+	if v := o.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT"); v != "" {
+		return v
+	}
+	if signal == "TRACES" && o.Google {
+		return googleTraces
+	}
+	return ""
 }
 
 // google tells whether the signal goes to Google Cloud's own endpoint.
@@ -77,6 +86,9 @@ func spanOption(ctx context.Context, o Options) (sdktrace.TracerProviderOption, 
 				return nil, fmt.Errorf("credentials for %s: %w", googleHost, err)
 			}
 			options = append(options, otlptracehttp.WithHTTPClient(c))
+		}
+		if endpoint(o, "TRACES") == googleTraces {
+			options = append(options, otlptracehttp.WithEndpointURL(googleTraces))
 		}
 		e, err := otlptracehttp.New(ctx, options...)
 		if err != nil {

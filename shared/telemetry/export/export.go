@@ -35,6 +35,9 @@ type Options struct {
 	Getenv  func(string) string
 	// File takes spans where the environment names no other exporter; "" for none.
 	File string
+	// Google sends spans to Google Cloud's own OTLP endpoint where the environment
+	// names no other destination.
+	Google bool
 	// Always records every span, however the caller has sampled: the loop passes
 	// seldom, and each pass counts. Otherwise the caller's choice is followed, as
 	// for the requests of a busy service. OTEL_TRACES_SAMPLER takes its place.

@@ -20,6 +20,7 @@ import (
 
 	"github.com/litterloop/litterloop/shared/errs"
 	"github.com/litterloop/litterloop/shared/telemetry"
+	"github.com/litterloop/litterloop/shared/telemetry/otlptest"
 )
 
 func begin(t *testing.T, env map[string]string, change func(*Options)) *Provider {
@@ -169,4 +170,42 @@ func TestNone_letsTracesThrough(t *testing.T) {
 		t.Errorf("carried on (-want +got):\n%s", d)
 	}
 	synctest.Test(t, func(t *testing.T) { p.Flush(t.Context()) }) // waits for nothing
+}
+
+type transport func(*http.Request) (*http.Response, error)
+
+func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// Whoever asks for Google's own endpoint needs no variable; a variable takes its
+// place, and a refusal is nobody's failure.
+func TestGoogle_takesSpansThatNobodyElseTakes(t *testing.T) {
+	collector := otlptest.Start(t)
+	for name, c := range map[string]struct {
+		env  map[string]string
+		want int
+	}{
+		"nothing named":    {nil, 1},
+		"switched off":     {map[string]string{"OTEL_TRACES_EXPORTER": "none"}, 0},
+		"another endpoint": {map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": collector.URL, "OTEL_METRICS_EXPORTER": "none"}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var sent []string
+			p := begin(t, c.env, func(o *Options) {
+				o.Google = true
+				o.Client = func(context.Context) (*http.Client, error) {
+					return &http.Client{Transport: transport(func(r *http.Request) (*http.Response, error) {
+						sent = append(sent, r.URL.String())
+						return &http.Response{StatusCode: http.StatusForbidden, Body: http.NoBody, Request: r}, nil
+					})}, nil
+				}
+			})
+			if err := telemetry.Handle(t.Context(), "drop", "drop", func(context.Context) error { return nil }); err != nil {
+				t.Errorf("the work failed for its telemetry: %v", err)
+			}
+			_ = p.Shutdown(t.Context())
+			if len(sent) != c.want || c.want > 0 && sent[0] != "https://telemetry.googleapis.com/v1/traces" {
+				t.Errorf("sent to %q, want %d", sent, c.want)
+			}
+		})
+	}
 }
