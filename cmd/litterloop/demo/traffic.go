@@ -2,19 +2,26 @@ package demo
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/litterloop/litterloop/shared/predictionlog"
 )
 
 // callers is how many photos are under way at once.
 const callers = 2
 
-// send has every photo answered by the deployed detector, as an act of the
-// story; an act that was sent before is not sent again.
+// send has every photo answered by the deployed detector and waits until the
+// prediction log holds the answers, as an act of the story; an act that was sent
+// before is not sent again. The detector writes its log behind its answers, so
+// one that is killed takes what it had not written with it: an act that only
+// noted its answers would then wait for a drift that nobody can see.
 func (s *story) send(ctx context.Context, act, title string, photos []Photo) error {
 	stage := s.board.Stage(title)
 	if sent := s.journal.Sent[act]; sent != nil {
@@ -28,7 +35,9 @@ func (s *story) send(ctx context.Context, act, title string, photos []Photo) err
 	}
 	var mu sync.Mutex
 	sent := &Sent{}
+	answered := map[string]bool{} // ids of predictions
 	found := 0
+	began := time.Now()
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(callers)
 	for p := range slices.Values(photos) {
@@ -49,11 +58,16 @@ func (s *story) send(ctx context.Context, act, title string, photos []Photo) err
 			}
 			sent.Latencies = append(sent.Latencies, float64(took.Microseconds())/1000)
 			found += len(a.Detections)
+			answered[a.ID] = true
 			stage.Set(sent.Requests, len(photos), "%d of %d photos, %d objects", sent.Requests, len(photos), found)
 			return nil
 		})
 	}
 	if err := g.Wait(); err != nil {
+		stage.Fail(err)
+		return err
+	}
+	if err := s.logged(ctx, began, answered); err != nil {
 		stage.Fail(err)
 		return err
 	}
@@ -63,6 +77,32 @@ func (s *story) send(ctx context.Context, act, title string, photos []Photo) err
 	}
 	stage.Done("%d photos answered, %d objects found", sent.Requests, found)
 	return nil
+}
+
+// logged waits until the prediction log holds the answers, given since began, of
+// these ids.
+func (s *story) logged(ctx context.Context, began time.Time, ids map[string]bool) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("the detector does not write its prediction log"))
+	defer cancel()
+	tick := time.NewTicker(look)
+	defer tick.Stop()
+	for {
+		missing := maps.Clone(ids)
+		var failed error
+		for row, err := range predictionlog.Read(ctx, s.loop.Bucket(s.loop.Predictions), began, time.Now()) {
+			if failed = err; failed == nil {
+				delete(missing, row.ID)
+			}
+		}
+		if len(missing) == 0 {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return errors.Join(fmt.Errorf("%d of %d answers are not in the prediction log: %w", len(missing), len(ids), context.Cause(ctx)), failed)
+		}
+	}
 }
 
 // quantile returns the q-quantile of ms, nearest rank; 0 of none.
