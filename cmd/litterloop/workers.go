@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -51,12 +52,15 @@ func (*functionCmd) Run() error {
 	return funcframework.StartHostPort(os.Getenv("HOST"), os.Getenv("PORT"))
 }
 
-type placeholderCmd struct{}
+type placeholderCmd struct {
+	Args []string `arg:"" optional:"" passthrough:"" help:"What the container in its place would be told."`
+}
 
 // Run answers every request, as the container does that stands in for a detector
-// before its first model.
+// before its first model, whatever its arguments are. As a job, which is given no
+// port, it runs until it is stopped.
 func (*placeholderCmd) Run(ctx context.Context) error {
-	s := &http.Server{Addr: net.JoinHostPort(os.Getenv("HOST"), os.Getenv("PORT")), ReadHeaderTimeout: 10 * time.Second,
+	s := &http.Server{Addr: net.JoinHostPort(cmp.Or(os.Getenv("HOST"), "127.0.0.1"), cmp.Or(os.Getenv("PORT"), "0")), ReadHeaderTimeout: 10 * time.Second,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			io.WriteString(w, "No model is deployed yet.\n")
 		})}

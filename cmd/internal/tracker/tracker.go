@@ -108,7 +108,7 @@ func (o Options) handler(ctx context.Context, getenv func(string) string, log *s
 	if o.Ephemeral {
 		return server.NewEphemeral(options), func() error { return nil }, nil
 	}
-	if getenv("GOOGLE_CLOUD_PROJECT") == "" { // a store alone, beside which there is no loop
+	if alone(getenv) {
 		client, err := storage.NewClient(ctx)
 		if err != nil {
 			return nil, nil, fmt.Errorf("cloud storage client: %w", err)
@@ -132,6 +132,12 @@ func (o Options) handler(ctx context.Context, getenv func(string) string, log *s
 	options.Bucket = parts.Bucket(o.Bucket)
 	options.Keep = keep(options.Bucket)
 	return server.New(options), parts.Close, nil
+}
+
+// alone tells whether there is a store and no loop beside it: no project is named,
+// or storage is on this machine and Pub/Sub is not.
+func alone(getenv func(string) string) bool {
+	return getenv("GOOGLE_CLOUD_PROJECT") == "" || getenv("STORAGE_EMULATOR_HOST") != "" && getenv("PUBSUB_EMULATOR_HOST") == ""
 }
 
 // keep reads from the policy how long what was deleted stays.
