@@ -57,12 +57,16 @@ func newMLflow(t *testing.T) *mlflow.Client {
 		log.Close()
 	})
 	url := fmt.Sprintf("http://127.0.0.1:%d", port)
-	for end := time.Now().Add(4 * time.Minute); ; time.Sleep(300 * time.Millisecond) { // another program's start has no other sign
+	tick := time.NewTicker(300 * time.Millisecond) // another program's start has no other sign
+	defer tick.Stop()
+	for deadline := time.After(4 * time.Minute); ; {
 		if a, err := http.Get(url + "/health"); err == nil {
 			a.Body.Close()
 			return mlflow.NewClient(url, http.DefaultClient, nil)
 		}
-		if time.Now().After(end) {
+		select {
+		case <-tick.C:
+		case <-deadline:
 			text, _ := os.ReadFile(log.Name())
 			t.Fatalf("MLflow does not start:\n%s", text)
 		}
